@@ -1,0 +1,73 @@
+"""The exceptions of the library.
+
+::
+
+    ProdgenError                       anything this library refuses
+    ├── InputError (ValueError)        what was passed in cannot be used as it is
+    │   ├── EventsError                a behaviour log
+    │   ├── CatalogError               an item table or its photos
+    │   ├── UnknownIdError             an id that nobody has seen
+    │   └── ConfigError                a setting
+    ├── NotFittedError                 the model has not been fitted yet
+    ├── BundleError                    a saved bundle cannot be used
+    │   ├── BundleCorruptError         a part is missing or its hash is wrong
+    │   └── BundleVersionError         written by a newer version
+    ├── TrainingDivergedError          the loss became NaN; the last good state is kept
+    └── MissingExtraError (ImportError)  an optional dependency is not installed
+
+Every message says what came, what was expected and what to do.
+"""
+
+
+class ProdgenError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class InputError(ProdgenError, ValueError):
+    """What was passed in cannot be used as it is."""
+
+
+class EventsError(InputError):
+    """A behaviour log cannot be used."""
+
+
+class CatalogError(InputError):
+    """An item table or its photos cannot be used."""
+
+
+class UnknownIdError(InputError):
+    """A user or item id that the data in hand does not hold."""
+
+
+class ConfigError(InputError):
+    """A setting is unknown or out of range."""
+
+
+class NotFittedError(ProdgenError):
+    """The model has not been fitted yet."""
+
+
+class BundleError(ProdgenError):
+    """A saved bundle cannot be used."""
+
+
+class BundleCorruptError(BundleError):
+    """A part of a bundle is missing, or its content does not match its recorded hash."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle was written by a newer version of the library."""
+
+
+class TrainingDivergedError(ProdgenError):
+    """The training loss became NaN or infinite; the last good state was kept."""
+
+
+class MissingExtraError(ProdgenError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package!r} is needed for this and is not installed; "
+            f"install it with: pip install 'prodgen-rec[{extra}]'"
+        )
