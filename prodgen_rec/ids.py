@@ -53,11 +53,15 @@ def as_id_array(ids: Iterable[Any] | pa.Array | pa.ChunkedArray, what: str = "id
     else:
         raise InputError(f"{what}: ids must be int or str, these are {array.type}")
     if array.null_count:
-        raise InputError(f"{what}: {array.null_count} of {len(array)} ids are null; drop them first")
+        raise InputError(
+            f"{what}: {array.null_count} of {len(array)} ids are null; drop them first"
+        )
     return array
 
 
 def _to_arrow(ids: Iterable[Any], what: str) -> pa.Array:
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise InputError(f"{what}: expected several ids, got {ids!r}; pass [{ids!r}]")
     try:
         return pa.array(ids if isinstance(ids, np.ndarray | Sequence) else list(ids))
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -147,11 +151,10 @@ class IdMap:
         found = self.find(raw)
         if (found < 0).any():
             first = raw[int(np.argmax(found < 0))].as_py()
+            example = f", for example {self.arrow[0].as_py()!r}" if len(self) else ""
             raise UnknownIdError(
-                f"{int((found < 0).sum())} of {len(raw)} {what}s are unknown, the first is {first!r}; "
-                f"known are {len(self)}, for example {self.arrow[0].as_py()!r}"
-                if len(self)
-                else f"{what} {first!r} is unknown: there are none"
+                f"{int((found < 0).sum())} of {len(raw)} {what}s are unknown, "
+                f"the first is {first!r}; known are {len(self)}{example}"
             )
         return found
 

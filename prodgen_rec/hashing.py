@@ -1,0 +1,82 @@
+"""Stable hashes of raw ids, for random choices that depend on nothing else.
+
+What is drawn for a user or item follows from (seed, id) alone, so that order, batches,
+partitions and machines change nothing. An id is hashed by its text: the int 17 and the str
+"17" hash alike, because one log may be read with and without types.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prodgen_rec.ids import as_id_array
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def hash_ids(ids: Any, seed: int) -> Hashes:
+    """Hash of each id, uniform on 0 … 2^64 - 1.
+
+    Parameters
+    ----------
+    ids
+        Raw ids, int or str, shape (n,): Arrow array (a dictionary array is fastest), numpy
+        array or list.
+    seed
+        Any integer.
+
+    Returns
+    -------
+    array of uint64, shape (n,)
+        BLAKE2b (RFC 7693) of the id's UTF-8 text, keyed by the seed.
+
+    Examples
+    --------
+    >>> bool((hash_ids([17, 4], seed=0) == hash_ids(["17", "4"], seed=0)).all())
+    True
+    """
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
+    if not isinstance(ids, pa.DictionaryArray):
+        ids = as_id_array(ids).dictionary_encode()
+    keyed = _keyed(seed, n_bytes=8)
+    digests = bytearray()
+    for text in as_id_array(ids.dictionary).cast(pa.string()).to_pylist():
+        one = keyed.copy()
+        one.update(text.encode())
+        digests += one.digest()
+    hashes: Hashes = np.frombuffer(bytes(digests), "<u8").astype(np.uint64)
+    return np.asarray(hashes[ids.indices.to_numpy()])
+
+
+def hash_pairs(first: Hashes, second: Hashes) -> Hashes:
+    """Hash of each pair of hashes, shape (n,); the order within a pair matters.
+
+    The finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
+    mixed = first * np.uint64(0x9E3779B97F4A7C15) + second
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
+
+
+def user_seed(seed: int, user_id: int | str) -> int:
+    """Seed of one user's random numbers, 0 to 2^128 - 1, for `numpy.random.default_rng`.
+
+    Examples
+    --------
+    >>> user_seed(0, 17) == user_seed(0, "17") != user_seed(1, 17)
+    True
+    """
+    digest = _keyed(seed, n_bytes=16)
+    digest.update(str(user_id).encode())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _keyed(seed: int, n_bytes: int) -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=n_bytes, key=str(int(seed)).encode())

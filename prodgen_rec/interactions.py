@@ -1,0 +1,215 @@
+"""Events as evidence: one number per user and item.
+
+The evidence of a pair is the sum over its events of
+
+    weight · sqrt(quantity) · 2^(-age / half-life)
+
+so that ten pieces of one order count for about three orders, and old interest fades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from scipy.sparse import csr_array
+
+from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID, VALUE
+from prodgen_rec.errors import ConfigError, EventsError, InputError
+from prodgen_rec.events import Events
+from prodgen_rec.events.timestamps import microseconds
+from prodgen_rec.events.weights import checked_weights
+from prodgen_rec.ids import IdMap
+
+_MICROSECONDS_PER_DAY: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Users, items, and the evidence between them.
+
+    Parameters
+    ----------
+    users, items
+        Raw ids of the rows and columns.
+    matrix
+        Float32, shape (n_users, n_items), canonical. A stored entry says that the user has
+        touched the item; its value, the net evidence, may be 0 or negative.
+    """
+
+    users: IdMap
+    items: IdMap
+    matrix: csr_array
+
+    @property
+    def n_users(self) -> int:
+        """Number of rows."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of columns."""
+        return len(self.items)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of stored entries."""
+        return int(self.matrix.nnz)
+
+    def __repr__(self) -> str:
+        return (
+            f"Interactions({self.n_users:,} users × {self.n_items:,} items, {self.n_pairs:,} pairs)"
+        )
+
+    def for_items(self, items: IdMap) -> Interactions:
+        """The same users on other items; what the new ones do not hold is dropped."""
+        columns = items.find(self.items.arrow)[self.matrix.indices]
+        known = columns >= 0
+        indptr = np.append(0, np.cumsum(known))[self.matrix.indptr]
+        matrix = _csr(self.matrix.data[known], columns[known], indptr, len(items))
+        matrix.sort_indices()
+        return Interactions(self.users, items, matrix)
+
+    def for_users(self, user_ids: Iterable[Any]) -> Interactions:
+        """Only these users, in this order, on the same items.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is not known.
+        InputError
+            A user is named twice.
+        """
+        rows = self.users.index(user_ids, "user")
+        n_again = len(rows) - len(np.unique(rows))
+        if n_again:
+            raise InputError(f"{n_again} of the {len(rows)} users are named more than once")
+        users = IdMap(self.users.arrow.take(pa.array(rows)))
+        return Interactions(users, self.items, self.matrix[rows])
+
+    def history(self, user_id: int | str) -> pd.DataFrame:
+        """Items of a user, ``item_id`` and ``value``, the strongest first, equals by id.
+
+        Raises
+        ------
+        UnknownIdError
+            The user is not known.
+        """
+        (row,) = self.users.index([user_id], "user")
+        entries = slice(self.matrix.indptr[row], self.matrix.indptr[row + 1])
+        frame = pd.DataFrame(
+            {
+                ITEM_ID: self.items.take(self.matrix.indices[entries]),
+                VALUE: self.matrix.data[entries],
+            }
+        )
+        return frame.sort_values([VALUE, ITEM_ID], ascending=[False, True], ignore_index=True)
+
+
+def build_interactions(
+    events: Events,
+    *,
+    event_weights: Mapping[str, float] = EVENT_WEIGHTS,
+    half_life_days: float | None = None,
+    reference_time: datetime | None = None,
+) -> Interactions:
+    """Sum the evidence of every pair of user and item.
+
+    Parameters
+    ----------
+    events
+        Good rows of a log; their order does not matter, to the last bit.
+    event_weights
+        Evidence of one event by name. Every event that occurs needs a weight; 0 counts for
+        nothing and still marks the item as seen.
+    half_life_days
+        Days after which an event counts half; None for no decay.
+    reference_time
+        Moment from which ages count; later events have age 0. Default: the newest event. A
+        naive datetime is UTC.
+
+    Returns
+    -------
+    Interactions
+        Users and items that occur, sorted by id.
+
+    Raises
+    ------
+    ConfigError
+        A weight is not finite, is missing for an event of the log, or names an event that the
+        log was not read with; or the half-life is not positive.
+    EventsError
+        There are no events.
+    """
+    if len(events) == 0:
+        raise EventsError(f"there are no events in {events!r}; expected at least one")
+    users, user_index = events.indexed(USER_ID)
+    items, item_index = events.indexed(ITEM_ID)
+    values = _weights_by_row(events, event_weights) * np.sqrt(events.numbers(QUANTITY))
+    if half_life_days is not None:
+        values *= _decay(events, half_life_days, reference_time)
+    pairs = user_index * np.int64(len(items)) + item_index
+    # Sorted by value as well: a floating-point sum depends on the order of its terms.
+    order = np.lexsort((values, pairs))
+    pairs, values = pairs[order], values[order]
+    starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
+    sums = np.add.reduceat(values, starts)
+    rows, columns = np.divmod(pairs[starts], len(items))
+    indptr = np.searchsorted(rows, np.arange(len(users) + 1))
+    matrix = _csr(sums.astype(np.float32), columns, indptr, len(items))
+    return Interactions(users, items, matrix)
+
+
+def _csr(
+    data: npt.NDArray[np.float32],
+    columns: npt.NDArray[np.int64],
+    indptr: npt.NDArray[np.int64],
+    n_columns: int,
+) -> csr_array:
+    """Matrix with int32 indices wherever they fit: implicit reads no others."""
+    fits = max(len(data), n_columns) <= np.iinfo(np.int32).max
+    index = np.int32 if fits else np.int64
+    parts = (data, columns.astype(index), indptr.astype(index))
+    return csr_array(parts, shape=(len(indptr) - 1, n_columns))
+
+
+def _weights_by_row(events: Events, event_weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    weights = checked_weights(event_weights)
+    dictionary, codes = events.codes(EVENT)
+    known = dictionary.to_pylist()
+    unknown = sorted(weights.keys() - known)
+    if unknown:
+        raise ConfigError(
+            f"event_weights names {', '.join(map(repr, unknown))}, which the log was not read "
+            f"with; it was read with {', '.join(known)}; give read_events the same event_weights"
+        )
+    counts = np.bincount(codes, minlength=len(known))
+    lacking = [
+        name for name, count in zip(known, counts, strict=True) if count and name not in weights
+    ]
+    if lacking:
+        raise ConfigError(
+            f"event_weights has no weight for {', '.join(map(repr, lacking))}, which the log "
+            "holds; a weight of 0 counts for nothing and still marks the item as seen"
+        )
+    return np.array([weights.get(name, 0.0) for name in known])[codes]
+
+
+def _decay(
+    events: Events, half_life_days: float, reference_time: datetime | None
+) -> npt.NDArray[np.float64]:
+    """Factor of each event, 0 to 1, 1 for age 0."""
+    if not 0 < half_life_days < np.inf:
+        raise ConfigError(
+            f"half_life_days is {half_life_days}; expected a number above 0, or None for no decay"
+        )
+    moments = events.numbers(TIMESTAMP)
+    reference = microseconds(reference_time) if reference_time else int(moments.max())
+    ages = np.maximum(reference - moments, 0) / _MICROSECONDS_PER_DAY
+    return np.asarray(np.exp2(-ages / half_life_days))
