@@ -1,0 +1,157 @@
+"""Implicit-feedback matrix factorization by alternating least squares."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import numpy.typing as npt
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.recommender_base import ModelFitError
+from scipy.sparse import csr_array, csr_matrix
+from threadpoolctl import threadpool_limits
+
+from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences.base import Recommender, Vectors
+from prodgen_rec.preferences.solve import UserSolver
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class ALS(Recommender):
+    """Weighted matrix factorization of Hu, Koren & Volinsky (ICDM 2008).
+
+    Minimizes, over user vectors x and item vectors y, with r the net evidence of a pair,
+
+        sum over all users u and items i of  c (p - x_u·y_i)²  +  λ (sum ‖x_u‖² + sum ‖y_i‖²),
+
+    confidence c = 1 + α |r|, preference p = 1 where r > 0 and 0 elsewhere. So a pair without
+    any record counts as a weak "no", and a net return as a strong one.
+
+    The item vectors come from `implicit`; the user vectors are one exact solve against them
+    (see `prodgen_rec.preferences.solve`), which makes folding in agree with the fit. The
+    vector of an item without positive evidence is zero, and so is that of a user without any.
+    The same seed gives the same bits at any number of threads, on one kind of machine.
+
+    Parameters
+    ----------
+    factors
+        Dimension d of the vectors.
+    regularization
+        λ, above 0, on the plain sum of squares: it does not grow with the data.
+    alpha
+        α, at least 0, confidence per unit of evidence.
+    iterations
+        Passes over items and users.
+    seed
+        Of the random start, at least 0.
+
+    Raises
+    ------
+    ConfigError
+        A hyper-parameter is out of range.
+    """
+
+    factors: int = 128
+    regularization: float = 10.0
+    alpha: float = 20.0
+    iterations: int = 15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._solver: UserSolver | None = None
+        for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise ConfigError(f"{name} = {value!r}: expected a whole number, at least {least}")
+        if not 0 < self.regularization < math.inf:
+            raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
+        if not 0 <= self.alpha < math.inf:
+            raise ConfigError(f"alpha = {self.alpha!r}: expected at least 0, and finite")
+
+    def leave_one_out(self, history: Interactions) -> Vectors:
+        """For each pair of the histories, its user's vector had that pair not been recorded.
+
+        Parameters
+        ----------
+        history
+            On the items of the fit, in their order: ``history.for_items(model.items_)``.
+
+        Returns
+        -------
+        float32, shape (history.n_pairs, d), in the order of ``history.matrix.data``.
+
+        Raises
+        ------
+        InputError
+            The history is on other items.
+        """
+        if history.items != self.items_:
+            raise InputError(
+                f"the history is on {history.n_items} items that are not, in this order, the "
+                f"{len(self.items_)} of the fit; pass history.for_items(model.items_)"
+            )
+        return self._exact().leave_one_out(history.matrix)
+
+    def _learn_items(self, interactions: Interactions) -> Vectors:
+        with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
+            model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.regularization,
+                alpha=1.0,
+                iterations=self.iterations,
+                random_state=self.seed,
+            )
+            try:
+                model.fit(
+                    _signed_confidence(interactions.matrix, self.alpha),
+                    show_progress=False,
+                    callback=self._log,
+                )
+            except ModelFitError as error:
+                raise TrainingDivergedError(
+                    f"{self} diverged ({error}); raise regularization, or lower alpha or the "
+                    f"evidence, which goes up to {abs(interactions.matrix.data).max():g}"
+                ) from error
+        vectors: Vectors = model.item_factors
+        # Their exact solution is zero; the iterative solver only comes close.
+        vectors[_without_positive_evidence(interactions.matrix)] = 0.0
+        return vectors
+
+    def _vectors_of(self, histories: csr_array) -> Vectors:
+        return self._exact().solve(histories)
+
+    def _exact(self) -> UserSolver:
+        """Solver for the current item vectors, which fit and load replace as a whole."""
+        if self._solver is None or self._solver.item_vectors is not self.item_vectors_:
+            self._solver = UserSolver(
+                self.item_vectors_, regularization=self.regularization, alpha=self.alpha
+            )
+        return self._solver
+
+    def _log(self, iteration: int, seconds: float, _loss: float | None) -> None:
+        logger.info("ALS iteration %d of %d: %.2f s", iteration + 1, self.iterations, seconds)
+
+
+def _signed_confidence(matrix: csr_array, alpha: float) -> csr_matrix:
+    """Confidences as `implicit` reads them: the size is c, the sign tells p = 1 from p = 0.
+
+    A pair of no net evidence has c = 1 and p = 0, as if it had never been recorded; an
+    explicit zero would be read as c = 0, so it is left out.
+    """
+    evidence = matrix.astype(np.float32)
+    confidence = np.sign(evidence.data) * (1 + np.float32(alpha) * np.abs(evidence.data))
+    signed = csr_matrix((confidence, evidence.indices, evidence.indptr), shape=evidence.shape)
+    signed.eliminate_zeros()
+    return signed
+
+
+def _without_positive_evidence(matrix: csr_array) -> npt.NDArray[np.bool_]:
+    liked = np.zeros(matrix.shape[1], bool)
+    liked[matrix.indices[matrix.data > 0]] = True
+    return ~liked

@@ -1,0 +1,223 @@
+"""The recommender: preference vectors of users and items, and what follows from them.
+
+A recommender learns item vectors and knows how to find the vector of any history; the
+score of an item for a user is the inner product of their vectors. Everything else, from
+filters to files, is the same for all of them and is written once, here.
+"""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from scipy.sparse import csr_array
+
+from prodgen_rec import columns
+from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
+from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences.filters import Blocked, Filters
+from prodgen_rec.preferences.store import load_state, save_state
+from prodgen_rec.preferences.topk import top_n
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Recommender(ABC):
+    """Base of every recommender.
+
+    A subclass is a dataclass whose fields are its hyper-parameters, plain JSON values, and
+    implements `_learn_items` and `_vectors_of`. It must pass
+    `prodgen_rec.testing.check_recommender`, and its name must be unique: `load` finds it by name.
+
+    Attributes
+    ----------
+    interactions_ : Interactions
+        What was fitted.
+    user_vectors_ : numpy.ndarray
+        float32, shape (n_users, d), in the order of ``users_``.
+    item_vectors_ : numpy.ndarray
+        float32, shape (n_items, d), in the order of ``items_``.
+    """
+
+    interactions_: Interactions
+    user_vectors_: Vectors
+    item_vectors_: Vectors
+
+    @abstractmethod
+    def _learn_items(self, interactions: Interactions) -> Vectors:
+        """Item vectors, shape (n_items, d)."""
+
+    @abstractmethod
+    def _vectors_of(self, histories: csr_array) -> Vectors:
+        """Vectors of users with these histories, item vectors held fixed.
+
+        Shape (n_users, n_items) of net evidence in, (n_users, d) out. What comes out for one
+        user depends on that user's row alone, to the last bit.
+        """
+
+    @property
+    def users_(self) -> IdMap:
+        """Users of the fit, in the order of ``user_vectors_``."""
+        return self._fitted().interactions_.users
+
+    @property
+    def items_(self) -> IdMap:
+        """Items of the fit, in the order of ``item_vectors_``."""
+        return self._fitted().interactions_.items
+
+    def fit(self, interactions: Interactions) -> Self:
+        """Learn from all interactions, and return self.
+
+        Raises
+        ------
+        InputError
+            No pair has positive evidence.
+        """
+        if not (interactions.matrix.data > 0).any():
+            raise InputError(
+                f"none of {interactions.n_pairs} pairs has positive evidence: "
+                "there is no preference to learn; check the events and their weights"
+            )
+        self.item_vectors_ = self._learn_items(interactions)
+        self.user_vectors_ = self._vectors_of(interactions.matrix)
+        self.interactions_ = interactions
+        return self
+
+    def fold_in(self, history: Interactions) -> Vectors:
+        """Vectors of users from their histories, as the fit would have found them.
+
+        Parameters
+        ----------
+        history
+            Users need not be known; items that are not known are ignored.
+
+        Returns
+        -------
+        float32, shape (history.n_users, d), in the order of ``history.users``.
+        """
+        return self._vectors_of(history.for_items(self.items_).matrix)
+
+    def recommend(
+        self,
+        users: Iterable[Any] | None,
+        n: int,
+        *,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        blocked: Blocked | None = None,
+        history: Interactions | None = None,
+    ) -> pd.DataFrame:
+        """Best n items for each user, exactly, over the whole catalogue.
+
+        Parameters
+        ----------
+        users
+            Raw user ids; None means everyone in ``history``, or else in the fit.
+        n
+            Items per user, at least 1.
+        exclude_seen
+            Leave out every item that the user has any record with, returned ones included.
+        candidates
+            Raw ids of the items that may be recommended. Ids that the model does not know
+            cannot be, and are ignored.
+        blocked
+            Raw ids of items that nobody gets, or a mapping from user id to such ids.
+        history
+            Takes the place of what was fitted: the users' vectors are folded in from it, and
+            what it holds is what they have seen. For newer histories and for new users.
+
+        Returns
+        -------
+        Exactly n rows for each user, in the order given, with columns ``user_id``, ``rank``
+        (int32 from 1), ``item_id``, ``score`` (float32). Equal scores rank by item id.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is neither in the fit nor in ``history``.
+        InputError
+            Fewer than n items remain for some user; the message says why.
+        """
+        n = _checked_count(n)
+        items = self.items_
+        record = self.interactions_ if history is None else history.for_items(items)
+        rows = _rows(record.users, users, known_from_fit=history is None)
+        seen = record.matrix[rows]
+        vectors = self.user_vectors_[rows] if history is None else self._vectors_of(seen)
+        asked = record.users.arrow.take(pa.array(rows))
+        filters = Filters.of(
+            asked,
+            items,
+            seen=seen if exclude_seen else None,
+            candidates=candidates,
+            blocked=blocked,
+        )
+        filters.check(n)
+        index, score = top_n(
+            vectors, self.item_vectors_, n, allowed=filters.allowed, excluded=filters.excluded
+        )
+        return pd.DataFrame(
+            {
+                columns.USER_ID: record.users.take(np.repeat(rows, n)),
+                columns.RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows)),
+                columns.ITEM_ID: items.take(index),
+                columns.SCORE: score.astype(np.float32).ravel(),
+            }
+        )
+
+    def save(self, folder: Path | str) -> None:
+        """Write everything that was fitted to a folder: JSON, Parquet and plain arrays."""
+        save_state(self._fitted(), folder)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote, as whatever subclass of this class it was.
+
+        ``Recommender.load`` loads any recommender whose class has been imported.
+
+        Raises
+        ------
+        BundleError
+            A part is missing or damaged, or the folder holds another kind of recommender.
+        """
+        return load_state(cls, folder)
+
+    def _fitted(self) -> Self:
+        if not hasattr(self, "interactions_"):
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} has not been fitted; call fit(interactions) first")
+        return self
+
+
+def _checked_count(n: int) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"n = {n!r}: expected a whole number of items per user, at least 1")
+    return count
+
+
+def _rows(
+    known: IdMap, users: Iterable[Any] | None, *, known_from_fit: bool
+) -> npt.NDArray[np.int64]:
+    if users is None:
+        return np.arange(len(known))
+    try:
+        return known.index(as_id_array(users, "users"), "user")
+    except UnknownIdError as error:
+        remedy = (
+            "pass their interactions as history= to recommend to users who were not in the fit"
+            if known_from_fit
+            else "history= takes the place of what was fitted, so it must hold every user asked for"
+        )
+        raise UnknownIdError(f"{error}; {remedy}") from None

@@ -1,0 +1,29 @@
+"""The same list for everyone: the baseline that every personal recommender must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences.base import Recommender, Vectors
+
+
+@dataclass(eq=False)
+class Popularity(Recommender):
+    """Rank items by how many different users have positive net evidence for them.
+
+    Users are counted, not events, so that one heavy buyer moves an item by one place at most.
+    Item vectors are these counts, shape (n_items, 1); every user's vector is 1, also that of a
+    user without any history, which makes this the fallback for cold users.
+    """
+
+    def _learn_items(self, interactions: Interactions) -> Vectors:
+        matrix = interactions.matrix
+        counts = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
+        return counts.astype(np.float32)[:, None]
+
+    def _vectors_of(self, histories: csr_array) -> Vectors:
+        return np.ones((histories.shape[0], 1), np.float32)

@@ -1,0 +1,202 @@
+"""Exact user vectors for fixed item vectors, in closed form and float64.
+
+Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM
+2008, minimize over the vector x of a user
+
+    sum over all items i of  c_i (p_i - x·y_i)²  +  λ ‖x‖²
+
+with confidence c_i = 1 + α |r_i| and preference p_i = 1 where r_i > 0, else 0. With
+B = YᵀY + λI, and Y_u, W = diag(c - 1) of the user's own items alone, equation (4) there is
+
+    A x = Y_uᵀ (c p),    A = B + Y_uᵀ W Y_u.
+
+Two forms of it are used, chosen by the length of the user's history. Long histories
+solve the d × d system above. Short ones solve one of the size of the history, by the
+push-through identity with Z = Y B⁻¹ computed once:
+
+    x = Z_uᵀ t,    M t = c p,    M = I + W Y_u Z_uᵀ.
+
+A user's bits depend on that user's history alone. Histories are padded to a power of two
+with items of no weight, and every matrix of a stack goes through BLAS and LAPACK by itself,
+so it does not matter who else is in the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
+
+from prodgen_rec.preferences.parallel import run_in_threads
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+_BATCH_BYTES = 16 << 20
+"""Working memory of one thread, about."""
+
+
+class _Batch(NamedTuple):
+    """Users whose padded histories have one width."""
+
+    pairs: npt.NDArray[np.int64]  # (b, w) positions among the stored pairs, 0 in the padding
+    real: npt.NDArray[np.bool_]  # (b, w) False in the padding
+    items: npt.NDArray[np.int64]  # (b, w)
+    weight: npt.NDArray[np.float64]  # (b, w) c - 1
+    target: npt.NDArray[np.float64]  # (b, w) c p
+
+
+class UserSolver:
+    """The least-squares solution for users, item vectors held fixed.
+
+    Parameters
+    ----------
+    item_vectors
+        Shape (n_items, d), finite.
+    regularization
+        λ, above 0.
+    alpha
+        Confidence per unit of evidence, at least 0.
+    n_threads
+        Threads to use, by default one per CPU; the results are the same bits for any number.
+    """
+
+    def __init__(
+        self,
+        item_vectors: FloatArray,
+        *,
+        regularization: float,
+        alpha: float,
+        n_threads: int | None = None,
+    ) -> None:
+        self.item_vectors = item_vectors
+        self.alpha = alpha
+        self.n_threads = n_threads
+        self.n_factors: int = item_vectors.shape[1]
+        self._vectors = item_vectors.astype(np.float64)  # Y: (n_items, d)
+        with threadpool_limits(1, user_api="blas"):
+            self._base = self._vectors.T @ self._vectors + regularization * np.eye(self.n_factors)
+            projected = np.linalg.solve(self._base, self._vectors.T)
+        self._projected = np.ascontiguousarray(projected.T)  # Z: (n_items, d)
+
+    def solve(self, matrix: csr_array, dtype: npt.DTypeLike = np.float32) -> FloatArray:
+        """Vector of each user.
+
+        Parameters
+        ----------
+        matrix
+            Net evidence r, shape (n_users, n_items), canonical.
+        dtype
+            Of the result; the work is done in float64.
+
+        Returns
+        -------
+        Shape (n_users, d). A user without any pair has the zero vector.
+        """
+        vectors = np.zeros((matrix.shape[0], self.n_factors), dtype)
+
+        def task(rows: npt.NDArray[np.int64]) -> None:
+            vectors[rows] = self._solve_batch(self._batch(matrix, rows))
+
+        run_in_threads(task, self._plan(matrix), self.n_threads)
+        return vectors
+
+    def leave_one_out(self, matrix: csr_array, dtype: npt.DTypeLike = np.float32) -> FloatArray:
+        """For each pair, the vector its user would have without that pair.
+
+        Taking a pair out changes A by a matrix of rank one, so Sherman & Morrison (1950) give
+        the new solution from q = A⁻¹y: with w = c - 1,
+
+            x - q (c p - w y·x) / (1 - w y·q).
+
+        Parameters
+        ----------
+        matrix
+            Net evidence r, shape (n_users, n_items), canonical.
+        dtype
+            Of the result; the work is done in float64.
+
+        Returns
+        -------
+        Shape (number of stored pairs, d), in the order in which the matrix stores them.
+        """
+        vectors = np.empty((matrix.nnz, self.n_factors), dtype)
+
+        def task(rows: npt.NDArray[np.int64]) -> None:
+            batch = self._batch(matrix, rows)
+            vectors[batch.pairs[batch.real]] = self._downdate(batch)[batch.real]
+
+        run_in_threads(task, self._plan(matrix), self.n_threads)
+        return vectors
+
+    def _plan(self, matrix: csr_array) -> Iterator[npt.NDArray[np.int64]]:
+        """Rows with a history, in groups of one padded width and bounded memory."""
+        widths = _padded_width(np.diff(matrix.indptr))
+        for width in np.unique(widths[widths > 0]).tolist():
+            rows = np.flatnonzero(widths == width)
+            side = width if self._is_short(width) else self.n_factors
+            size = max(1, _BATCH_BYTES // (8 * (4 * width * self.n_factors + 3 * side * side)))
+            yield from (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _is_short(self, width: int) -> bool:
+        return 2 * width <= self.n_factors
+
+    def _batch(self, matrix: csr_array, rows: npt.NDArray[np.int64]) -> _Batch:
+        counts = np.diff(matrix.indptr)[rows]
+        place = np.arange(_padded_width(counts[:1])[0])
+        real = place < counts[:, None]
+        pairs = np.where(real, matrix.indptr[rows][:, None].astype(np.int64) + place, 0)
+        evidence = np.where(real, matrix.data[pairs].astype(np.float64), 0.0)
+        weight = self.alpha * np.abs(evidence)
+        target = np.where(evidence > 0, 1.0 + weight, 0.0)
+        return _Batch(pairs, real, np.where(real, matrix.indices[pairs], 0), weight, target)
+
+    def _solve_batch(self, batch: _Batch) -> FloatArray:
+        """Vectors of the users, shape (b, d)."""
+        own = self._vectors[batch.items]  # Y_u: (b, w, d)
+        if not self._is_short(own.shape[1]):
+            right = batch.target[:, None, :] @ own
+            return np.linalg.solve(self._normal_matrix(own, batch), right.mT)[..., 0]
+        projected = self._projected[batch.items]
+        t = np.linalg.solve(_history_matrix(own, projected, batch), batch.target[..., None])
+        return (t.mT @ projected)[:, 0]
+
+    def _downdate(self, batch: _Batch) -> FloatArray:
+        """Vectors of the users without each of their pairs, shape (b, w, d)."""
+        own = self._vectors[batch.items]
+        if self._is_short(own.shape[1]):
+            projected = self._projected[batch.items]
+            history = _history_matrix(own, projected, batch)
+            q = np.linalg.solve(history.mT, projected)  # A⁻¹ Y_uᵀ, transposed: (b, w, d)
+        else:
+            q = np.linalg.solve(self._normal_matrix(own, batch), own.mT).mT
+        x = batch.target[:, None, :] @ q  # (b, 1, d)
+        fitted = np.vecdot(own, x)
+        leverage = np.vecdot(own, q)
+        step = (batch.target - batch.weight * fitted) / (1.0 - batch.weight * leverage)
+        vectors: FloatArray = x - step[..., None] * q
+        return vectors
+
+    def _normal_matrix(
+        self, own: npt.NDArray[np.float64], batch: _Batch
+    ) -> npt.NDArray[np.float64]:
+        """A, shape (b, d, d)."""
+        return self._base + own.mT @ (batch.weight[..., None] * own)
+
+
+def _history_matrix(
+    own: npt.NDArray[np.float64], projected: npt.NDArray[np.float64], batch: _Batch
+) -> npt.NDArray[np.float64]:
+    """M, shape (b, w, w)."""
+    matrix = batch.weight[..., None] * (own @ projected.mT)
+    matrix += np.eye(matrix.shape[-1])
+    return matrix
+
+
+def _padded_width(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """Smallest power of two that is at least the count; 0 for 0."""
+    bits = np.frexp(np.maximum(counts - 1, 0))[1].astype(np.int64)
+    return np.where(counts > 0, np.int64(1) << bits, 0)

@@ -1,0 +1,147 @@
+"""The factorization: its objective, its determinism, and what each kind of evidence does."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
+
+from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
+from prodgen_rec.ids import IdMap
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences import ALS, UserSolver
+
+
+def world(dense):
+    dense = np.asarray(dense, np.float32)
+    n_users, n_items = dense.shape
+    return Interactions(IdMap.of(range(n_users)), IdMap.of(range(n_items)), csr_array(dense))
+
+
+def clustered(seed=0, n_users=120, n_items=60):
+    """Three groups of users, each with its own third of the items; some returns."""
+    rng = np.random.default_rng(seed)
+    same = np.arange(n_users)[:, None] % 3 == np.arange(n_items) % 3
+    touched = rng.random((n_users, n_items)) < np.where(same, 0.4, 0.02)
+    return world(touched * rng.choice([1.0, 2.0, 5.0, -1.0], (n_users, n_items)))
+
+
+def objective(matrix, users, items, regularization, alpha):
+    r = matrix.toarray().astype(float)
+    error = (1 + alpha * np.abs(r)) * ((r > 0) - users.astype(float) @ items.T) ** 2
+    return error.sum() + regularization * ((users**2).sum() + (items**2).sum())
+
+
+@pytest.mark.parametrize("alpha", [0.3, 5.0])
+def test_reaches_the_minimum_that_exact_alternation_reaches(alpha):
+    """The objective in the docstring is the one minimized, with λ and α as they are there."""
+    interactions = clustered()
+    matrix, regularization = interactions.matrix, 3.0
+    model = ALS(3, regularization, alpha, iterations=60).fit(interactions)
+    reached = objective(matrix, model.user_vectors_, model.item_vectors_, regularization, alpha)
+    items = np.random.default_rng(1).random((60, 3))
+    for _ in range(60):
+        users = UserSolver(items, regularization=regularization, alpha=alpha).solve(matrix, float)
+        turned = UserSolver(users, regularization=regularization, alpha=alpha)
+        items = turned.solve(matrix.T.tocsr(), float)
+    exact = objective(matrix, users, items, regularization, alpha)
+    assert reached == pytest.approx(exact, rel=1e-4)
+
+
+def test_same_bits_at_any_number_of_threads():
+    interactions = clustered(n_users=400, n_items=150)
+    with threadpool_limits(1, user_api="openmp"):
+        one = ALS(16, iterations=5).fit(interactions)
+    many = ALS(16, iterations=5).fit(interactions)
+    np.testing.assert_array_equal(one.item_vectors_, many.item_vectors_)
+    np.testing.assert_array_equal(one.user_vectors_, many.user_vectors_)
+    other = ALS(16, iterations=5, seed=1).fit(interactions)
+    assert not np.array_equal(one.item_vectors_, other.item_vectors_)
+
+
+def test_evidence_moves_the_score_the_right_way():
+    interactions = clustered()
+    model = ALS(8, 1.0, 5.0).fit(interactions)
+    row = interactions.matrix[[0]].toarray()[0]
+    untouched = next(i for i in range(60) if row[i] == 0 and i % 3 != 0)  # not to this user's taste
+    scores = {}
+    for value in (-3.0, 0.0, 1.0, 5.0):
+        history = interactions.matrix[[0]].toarray()
+        history[0, untouched] = value
+        vector = model.fold_in(
+            Interactions(IdMap.of(["x"]), interactions.items, csr_array(history))
+        )
+        scores[value] = float(vector[0] @ model.item_vectors_[untouched])
+    assert scores[-3.0] < scores[0.0] < scores[1.0] < scores[5.0]
+
+
+def test_a_pair_of_no_net_evidence_weighs_nothing():
+    with_zero = clustered()
+    matrix = with_zero.matrix.copy()
+    matrix.data[::7] = 0.0
+    without = matrix.copy()
+    without.eliminate_zeros()
+    assert without.nnz < matrix.nnz
+    fits = [
+        ALS(8, 1.0, 5.0).fit(Interactions(with_zero.users, with_zero.items, m))
+        for m in (matrix, without)
+    ]
+    np.testing.assert_array_equal(fits[0].item_vectors_, fits[1].item_vectors_)
+    np.testing.assert_allclose(fits[0].user_vectors_, fits[1].user_vectors_, atol=1e-6)
+
+
+def test_nobody_likes_it_so_its_vector_is_zero():
+    dense = clustered().matrix.toarray()
+    dense[:, 3] = 0
+    dense[:, 4] = -np.abs(dense[:, 4])
+    model = ALS(8, 1.0, 5.0).fit(world(dense))
+    assert not model.item_vectors_[[3, 4]].any()
+    assert model.item_vectors_[5].any()
+
+
+def test_divergence_is_an_error_that_says_what_to_do():
+    interactions = clustered()
+    interactions.matrix.data *= np.float32(1e36)
+    with pytest.raises(TrainingDivergedError, match="raise regularization, or lower alpha"):
+        ALS(4).fit(interactions)
+
+
+def test_leave_one_out_is_folding_in_without_the_pair():
+    interactions = clustered()
+    model = ALS(8, 1.0, 5.0).fit(interactions)
+    left_out = model.leave_one_out(interactions)
+    assert left_out.dtype == np.float32
+    assert left_out.shape == (interactions.n_pairs, 8)
+    for pair in range(0, interactions.n_pairs, 97):
+        user = int(np.searchsorted(interactions.matrix.indptr, pair, side="right")) - 1
+        history = interactions.matrix[[user]].toarray()
+        history[0, interactions.matrix.indices[pair]] = 0
+        fresh = model.fold_in(Interactions(IdMap.of(["x"]), interactions.items, csr_array(history)))
+        np.testing.assert_allclose(left_out[pair], fresh[0], rtol=1e-5, atol=1e-6)
+
+
+def test_leave_one_out_refuses_other_items():
+    interactions = clustered()
+    model = ALS(4, iterations=1).fit(interactions)
+    fewer = interactions.for_items(IdMap.of(range(50)))
+    with pytest.raises(InputError, match=r"pass history\.for_items\(model\.items_\)"):
+        model.leave_one_out(fewer)
+    assert model.leave_one_out(fewer.for_items(model.items_)).shape == (fewer.n_pairs, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("factors", 0),
+        ("factors", 8.5),
+        ("iterations", 0),
+        ("seed", -1),
+        ("alpha", -0.5),
+        ("alpha", float("nan")),
+        ("alpha", float("inf")),
+        ("regularization", 0.0),
+        ("regularization", float("nan")),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name} = {value}: expected"):
+        ALS(**{name: value})
