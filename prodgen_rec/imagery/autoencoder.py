@@ -1,0 +1,120 @@
+"""The encoder q(z | x) and the decoder p(x | z), trained together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+
+from prodgen_rec.imagery.config import ImageryConfig
+from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
+from prodgen_rec.imagery.runtime import (
+    batches,
+    by_tiles,
+    compiled,
+    dtype_policy,
+    seeded,
+    training_precision,
+)
+from prodgen_rec.imagery.training import Budget, Phase, Trainer
+
+Photos = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+class Autoencoder:
+    """A variational autoencoder of pictures (Kingma & Welling 2014).
+
+    Parameters
+    ----------
+    config
+        Settings.
+    seed
+        Seed of the initial weights and of the batches.
+    """
+
+    def __init__(self, config: ImageryConfig, *, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.encoder, self.decoder = _build(config, seed)
+        self._encode = compiled(lambda photos: _flat_moments(self.encoder(_to_unit(photos))))
+        self._decode = compiled(lambda z: _to_uint8(self.decoder(self._as_map(z))))
+
+    def fit(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
+        """Train on photos uint8 (n, size, size, 3) and return the log."""
+        config = self.config
+        with dtype_policy(training_precision(config.precision)):
+            encoder, decoder = _build(config, self.seed)
+
+        def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
+            pictures = _to_unit(batch[0])
+            mean, log_variance = tf.split(_moments(encoder(pictures)), 2, axis=-1)
+            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            rebuilt = decoder(mean + tf.exp(log_variance / 2) * noise)
+            error = tf.reduce_mean(tf.abs(pictures - rebuilt))
+            kl = kl_to_standard_normal(mean, log_variance)
+            return {"loss": error + config.kl_weight * kl, "l1": error, "kl": kl}
+
+        phase = Phase(
+            "autoencoder",
+            [*encoder.trainable_variables, *decoder.trainable_variables],
+            loss,
+            lambda step: batches(
+                lambda index: (photos[index],),
+                np.ones(len(photos)),
+                config.batch_size,
+                seed=self.seed,
+                first_step=step,
+            ),
+        )
+        log = trainer.run(phase, budget)
+        self.encoder.set_weights(encoder.get_weights())
+        self.decoder.set_weights(decoder.get_weights())
+        return log
+
+    def moments(self, photos: Photos) -> Floats:
+        """Means and log-variances, float32 (n, 2 · latent_size), of q(z | x)."""
+        return by_tiles(self._encode, photos)
+
+    def decode(self, latents: Floats) -> Photos:
+        """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""
+        return by_tiles(self._decode, latents)
+
+    def _as_map(self, latents: Any) -> Any:
+        return tf.reshape(latents, (-1, LATENT_SIDE, LATENT_SIDE, self.config.latent_channels))
+
+
+def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
+    """Mean over dimensions and rows of KL(N(mean, exp(log_variance)) ‖ N(0, 1)), in nats."""
+    return 0.5 * tf.reduce_mean(tf.square(mean) + tf.exp(log_variance) - 1 - log_variance)
+
+
+def _build(config: ImageryConfig, seed: int) -> tuple[keras.Model, keras.Model]:
+    shape = (config.size, config.width, config.latent_channels)
+    with seeded(seed):
+        return build_encoder(*shape), build_decoder(*shape)
+
+
+def _moments(encoded: Any) -> Any:
+    # Bounded log-variance: one extreme photo early in training must not overflow the loss.
+    mean, log_variance = tf.split(encoded, 2, axis=-1)
+    return tf.concat([mean, tf.clip_by_value(log_variance, -10.0, 4.0)], axis=-1)
+
+
+def _flat_moments(encoded: Any) -> Any:
+    mean, log_variance = tf.split(_moments(encoded), 2, axis=-1)
+    n = tf.shape(encoded)[0]
+    return tf.concat([tf.reshape(mean, (n, -1)), tf.reshape(log_variance, (n, -1))], axis=-1)
+
+
+def _to_unit(photos: Any) -> Any:
+    return tf.cast(photos, tf.float32) / 127.5 - 1.0
+
+
+def _to_uint8(pictures: Any) -> Any:
+    return tf.cast(tf.round((tf.clip_by_value(pictures, -1.0, 1.0) + 1.0) * 127.5), tf.uint8)

@@ -1,0 +1,67 @@
+"""Settings of the image model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class ImageryConfig(BaseModel):
+    """Settings of `ConditionalVAE`.
+
+    Attributes
+    ----------
+    size
+        Side of the pictures in pixels: 16, 32, 64 or 128.
+    width
+        Channels at half the picture's resolution; the cost of decoding grows with its square.
+    latent_channels
+        Channels of the 4 × 4 latent map.
+    kl_weight
+        Weight of the mean KL divergence per latent dimension beside the mean absolute error.
+    prior
+        ``flow``: rectified flow; ``gaussian``: diagonal Gaussian.
+    prior_width, prior_depth
+        Width of the prior's layers and number of residual blocks of the flow.
+    flow_steps
+        Euler steps from noise to latent.
+    condition_dropout
+        Share of conditions that are hidden in training, so that the model also knows
+        "no preference".
+    batch_size, prior_batch_size
+        Pictures per step of the autoencoder, pairs per step of the prior.
+    prior_share
+        Share of the training budget that the prior gets.
+    precision
+        Arithmetic of the training of the autoencoder; ``auto`` takes bfloat16 where the
+        processor has it. Pictures are always made in float32.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = 64
+    width: int = Field(default=24, ge=4, le=128)
+    latent_channels: int = Field(default=16, ge=1, le=64)
+    kl_weight: float = Field(default=1e-3, ge=0)
+    prior: Literal["flow", "gaussian"] = "flow"
+    prior_width: int = Field(default=512, ge=8)
+    prior_depth: int = Field(default=4, ge=1)
+    flow_steps: int = Field(default=8, ge=1, le=64)
+    condition_dropout: float = Field(default=0.1, ge=0, lt=1)
+    batch_size: int = Field(default=64, ge=1)
+    prior_batch_size: int = Field(default=512, ge=1)
+    prior_share: float = Field(default=0.3, gt=0, lt=1)
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+
+    @field_validator("size")
+    @classmethod
+    def _power_of_two(cls, size: int) -> int:
+        if size not in (16, 32, 64, 128):
+            raise ValueError(f"size must be 16, 32, 64 or 128, got {size}")
+        return size
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in one latent."""
+        return 16 * self.latent_channels

@@ -1,0 +1,191 @@
+"""Conditional priors p(z | c): how a preference becomes a latent.
+
+Both priors turn the same noise into latents and know a guidance scale: 0 ignores the
+condition, 1 follows it, more than 1 exaggerates it (classifier-free guidance, Ho &
+Salimans 2022).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+
+from prodgen_rec.imagery.condition import Pairs, Vectors, Whitening
+from prodgen_rec.imagery.config import ImageryConfig
+from prodgen_rec.imagery.networks import build_flow_prior, build_gaussian_prior
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, seeded
+from prodgen_rec.imagery.training import Budget, Phase, Trainer
+
+Floats = npt.NDArray[np.float32]
+
+
+class PriorNetwork(ABC):
+    """A network and the two things one does with it.
+
+    Latents here are standardized: zero mean and unit variance per dimension over the
+    training pairs.
+    """
+
+    network: keras.Model
+
+    @abstractmethod
+    def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
+        """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
+
+    @abstractmethod
+    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
+        """Latents (n, latent_size) from standard normal noise of the same shape."""
+
+
+@final
+class GaussianPrior(PriorNetwork):
+    """p(z | c) = N(μ(c), diag σ²(c)), the prior of Sohn, Lee & Yan 2015."""
+
+    def __init__(self, config: ImageryConfig, condition_size: int) -> None:
+        self.network = build_gaussian_prior(config.latent_size, condition_size, config.prior_width)
+
+    def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
+        """Negative log likelihood per dimension, up to a constant.
+
+        Its expectation over z ~ q(z | x) is KL(q(z | x) ‖ p(z | c)) plus the entropy of q,
+        which the prior cannot change: the prior's part of the evidence bound.
+        """
+        mean, log_variance = self._moments(conditions)
+        squared = tf.square(latents - mean) * tf.exp(-log_variance)
+        return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
+
+    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
+        """Mean plus scaled noise; guidance moves the mean along its way from no condition."""
+        mean, log_variance = self._moments(conditions)
+        unguided, _ = self._moments(tf.zeros_like(conditions))
+        return unguided + guidance * (mean - unguided) + tf.exp(log_variance / 2) * noise
+
+    def _moments(self, conditions: Any) -> tuple[Any, Any]:
+        mean, log_variance = tf.split(self.network(conditions), 2, axis=-1)
+        return mean, tf.clip_by_value(log_variance, -10.0, 4.0)
+
+
+@final
+class FlowPrior(PriorNetwork):
+    """Rectified flow from noise to latents (Liu, Gong & Liu 2023)."""
+
+    def __init__(self, config: ImageryConfig, condition_size: int) -> None:
+        self.network = build_flow_prior(
+            config.latent_size, condition_size, config.prior_width, config.prior_depth
+        )
+        self.n_steps = config.flow_steps
+
+    def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
+        """Mean squared error of the velocity z − ε on the line from ε to z.
+
+        Times are logit-normal, since the middle of the way is the hardest (Esser et al.
+        2024, section 3.1).
+        """
+        noise = tf.random.stateless_normal(tf.shape(latents), seed)
+        time = tf.sigmoid(tf.random.stateless_normal((tf.shape(latents)[0], 1), seed + 1))
+        position = (1 - time) * noise + time * latents
+        velocity = self.network([position, time, conditions])
+        return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
+
+    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
+        """Euler steps of equal length along the guided velocity."""
+        z, without = noise, tf.zeros_like(conditions)
+        for k in range(self.n_steps):
+            time = tf.fill((tf.shape(z)[0], 1), k / self.n_steps)
+            unguided = self.network([z, time, without])
+            guided = self.network([z, time, conditions])
+            z += (unguided + guidance * (guided - unguided)) / self.n_steps
+        return z
+
+
+PRIORS: Mapping[str, type[GaussianPrior] | type[FlowPrior]] = {
+    "flow": FlowPrior,
+    "gaussian": GaussianPrior,
+}
+"""Prior networks by their name in the settings."""
+
+
+class ConditionalPrior:
+    """A prior network with the scales of what goes in and what comes out.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    vector_size
+        Dimension d of the preference vectors.
+    seed
+        Seed of the initial weights and of the batches.
+    """
+
+    def __init__(self, config: ImageryConfig, vector_size: int, *, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        with seeded(seed):
+            self.prior: PriorNetwork = PRIORS[config.prior](config, vector_size + 1)
+        self.whitening = Whitening.identity(vector_size)
+        self.latent_mean = np.zeros(config.latent_size, np.float32)
+        self.latent_scale = np.ones(config.latent_size, np.float32)
+        self._draw = compiled(self.prior.draw)
+
+    def fit(self, moments: Floats, pairs: Pairs, trainer: Trainer, budget: Budget) -> pd.DataFrame:
+        """Train on the latents of the photos in the pairs and return the log.
+
+        Parameters
+        ----------
+        moments
+            float32 (n_photos, 2 · latent_size), means and log-variances of q(z | x).
+        pairs
+            Preference vectors and rows of ``moments``.
+        """
+        self.whitening = Whitening.fit(pairs.vectors, pairs.weights)
+        self._fit_scales(moments, pairs)
+        conditions = self.whitening.conditions(pairs.vectors)
+
+        def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
+            mean, log_variance = tf.split(batch[0], 2, axis=-1)
+            z = mean + tf.exp(log_variance / 2) * tf.random.stateless_normal(tf.shape(mean), seed)
+            standardized = (z - self.latent_mean) / self.latent_scale
+            kept = tf.random.stateless_uniform((tf.shape(z)[0], 1), seed + 1)
+            kept = tf.cast(kept >= self.config.condition_dropout, tf.float32)
+            return self.prior.loss(standardized, batch[1] * kept, seed + 2)
+
+        phase = Phase(
+            "prior",
+            self.prior.network.trainable_variables,
+            loss,
+            lambda step: batches(
+                lambda index: (moments[pairs.photo_rows[index]], conditions[index]),
+                pairs.weights,
+                self.config.prior_batch_size,
+                seed=self.seed,
+                first_step=step,
+            ),
+        )
+        return trainer.run(phase, budget)
+
+    def sample(self, vectors: Vectors, noise: Floats, guidance: float) -> Floats:
+        """Latents float32 (n, latent_size) of preference vectors (n, d) and noise."""
+        scale = tf.constant(guidance, tf.float32)
+
+        def draw(vectors: Vectors, noise: Floats) -> Floats:
+            latents = self._draw(noise, self.whitening.conditions(vectors), scale)
+            return np.asarray(latents) * self.latent_scale + self.latent_mean
+
+        return by_tiles(draw, vectors, noise)
+
+    def _fit_scales(self, moments: Floats, pairs: Pairs) -> None:
+        means, log_variances = np.split(moments, 2, axis=1)
+        weight = np.bincount(pairs.photo_rows, pairs.weights, minlength=len(moments))
+        share = weight / weight.sum()
+        mean = share @ means
+        variance = share @ (np.square(means - mean) + np.exp(log_variances))
+        self.latent_mean = mean.astype(np.float32)
+        self.latent_scale = np.sqrt(variance).astype(np.float32)
