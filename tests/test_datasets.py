@@ -136,8 +136,15 @@ def good(shop) -> pd.DataFrame:
     log["timestamp"] = pd.to_datetime(log["timestamp"], utc=True)
     items = shop.items[["item_id", "type", "color"]]
     return log.merge(items, on="item_id").merge(
-        shop.truth, on="user_id", suffixes=("", "_liked"), validate="m:1"
+        tastes(shop), on="user_id", suffixes=("", "_liked"), validate="m:1"
     )
+
+
+def tastes(shop: Shop) -> pd.DataFrame:
+    """A row per user: first_type, second_type, color."""
+    name = shop.truth["attribute"].where(shop.truth["share"] != 0.54, "first_type")
+    wide = shop.truth.assign(name=name.replace("type", "second_type"))
+    return wide.pivot_table("value", "user_id", "name", aggfunc="first").reset_index()
 
 
 def test_purchases_show_the_planted_tastes(good):
@@ -155,7 +162,7 @@ def test_users_do_enough_to_be_known(shop, good):
     train = good[good["timestamp"] < pd.Timestamp(shop.holdout["timestamp"].min())]
     assert 20 <= train.groupby("user_id").size().median() <= 35
     bought = train[train["event"] == "purchase"].groupby("user_id").size()
-    assert bought.reindex(shop.truth["user_id"], fill_value=0).median() >= 6
+    assert bought.reindex(shop.truth["user_id"].unique(), fill_value=0).median() >= 6
     assert set(shop.holdout["user_id"]) <= set(train["user_id"]) == set(shop.truth["user_id"])
 
 
@@ -200,18 +207,28 @@ def test_the_holdout_follows_the_log(shop, good):
     assert [holdout_weeks(n) for n in (2, 5, 10, 20)] == [1, 1, 2, 4]
 
 
+def test_the_truth_names_what_users_want_in_the_words_of_the_items(shop):
+    assert shop.truth.columns.tolist() == ["user_id", "attribute", "value", "share"]
+    assert shop.truth["attribute"].tolist() == ["type", "type", "color"] * 800
+    for attribute, wanted in shop.truth.groupby("attribute"):
+        assert set(wanted["value"]) == set(shop.items[attribute])
+    shares = shop.truth.groupby("attribute")["share"].unique()
+    assert shares.map(list).to_dict() == {"type": [0.54, 0.36], "color": [0.72]}
+
+
 def test_a_factorization_finds_the_tastes(shop, good):
     train = good[(good["timestamp"] < pd.Timestamp(shop.holdout["timestamp"].min()))]
-    user = pd.Index(shop.truth["user_id"]).get_indexer(train["user_id"])
+    truth = tastes(shop)
+    user = pd.Index(truth["user_id"]).get_indexer(train["user_id"])
     item = pd.Index(shop.items["item_id"]).get_indexer(train["item_id"])
     weights = train["event"].map(EVENT_WEIGHTS).to_numpy()
-    matrix = csr_matrix((weights, (user, item)), shape=(len(shop.truth), len(shop.items)))
+    matrix = csr_matrix((weights, (user, item)), shape=(len(truth), len(shop.items)))
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(64, alpha=2, random_state=0, num_threads=1)
         model.fit(matrix, show_progress=False)
-    top, _ = model.recommend(np.arange(len(shop.truth)), matrix, N=5)
+    top, _ = model.recommend(np.arange(len(truth)), matrix, N=5)
     types, colors = (shop.items[c].to_numpy(dtype=object)[top] for c in ("type", "color"))
-    liked = shop.truth[["first_type", "second_type", "color"]].to_numpy(dtype=object)
+    liked = truth[["first_type", "second_type", "color"]].to_numpy(dtype=object)
     # By chance: two types in twelve = 17 %, one color in fourteen = 7 %.
     assert ((types == liked[:, :1]) | (types == liked[:, 1:2])).mean() > 0.6
     assert (colors == liked[:, 2:]).mean() > 0.4

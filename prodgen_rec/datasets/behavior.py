@@ -79,6 +79,34 @@ def draw_tastes(n_users: int, *, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
+def truth_table(tastes: pd.DataFrame) -> pd.DataFrame:
+    """Write tastes as what each user wants.
+
+    Returns
+    -------
+    Three rows per user, in the order of ``tastes``: ``user_id``, ``attribute`` (``type`` or
+    ``color``, as in the item table), ``value``, and ``share`` of the user's looks that are led by
+    this taste.
+    """
+    planted = [
+        (FIRST_TYPE, TYPE, FIRST_TYPE_SHARE),
+        (SECOND_TYPE, TYPE, SECOND_TYPE_SHARE),
+        (COLOR, COLOR, round(COLOR_SHARE * (FIRST_TYPE_SHARE + SECOND_TYPE_SHARE), 2)),
+    ]
+    wants = [
+        pd.DataFrame(
+            {
+                columns.USER_ID: tastes[columns.USER_ID],
+                "attribute": attribute,
+                columns.VALUE: tastes[taste],
+                "share": share,
+            }
+        )
+        for taste, attribute, share in planted
+    ]
+    return pd.concat(wants).sort_index(kind="stable", ignore_index=True)
+
+
 def draw_log(
     items: pd.DataFrame, tastes: pd.DataFrame, *, n_weeks: int, rng: np.random.Generator
 ) -> pd.DataFrame:

@@ -63,7 +63,8 @@ class Shop:
     holdout
         The weeks after the log, of the same users, without broken rows.
     truth
-        ``user_id``, ``first_type``, ``second_type`` and ``color``: the planted tastes.
+        The planted tastes, three rows per user: ``user_id``, ``attribute`` (``type`` twice, best
+        first, and ``color``), ``value``, and ``share`` of the user's looks that it leads.
     """
 
     items: pd.DataFrame
@@ -150,8 +151,8 @@ def make_shop(
     _check_at_least(2, n_weeks=n_weeks)
     items_rng, tastes_rng, log_rng, export_rng = (_stream(seed, i) for i in range(4))
     items = _draw_items(n_items, items_rng)
-    truth = behavior.draw_tastes(n_users, rng=tastes_rng)
-    log = behavior.draw_log(items, truth, n_weeks=n_weeks, rng=log_rng)
+    tastes = behavior.draw_tastes(n_users, rng=tastes_rng)
+    log = behavior.draw_log(items, tastes, n_weeks=n_weeks, rng=log_rng)
     train_weeks = n_weeks - behavior.holdout_weeks(n_weeks)
     held_out = log[columns.TIMESTAMP] >= behavior.START + np.timedelta64(train_weeks, "W")
     holdout = log[held_out].reset_index(drop=True)
@@ -161,7 +162,7 @@ def make_shop(
         photos=_draw_photos(items, photo_size, seed),
         events=behavior.exported(log[~held_out], rng=export_rng),
         holdout=holdout,
-        truth=truth,
+        truth=behavior.truth_table(tastes),
     )
 
 
