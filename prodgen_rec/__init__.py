@@ -1,1 +1,104 @@
-"""x."""
+"""From shop behaviour logs to latent preference vectors, and from those to product images.
+
+In the order in which data flows:
+
+**Behaviour**
+
+- `read_events` reads a log from a file or a table into `Events`. Rows that cannot be used go
+  to a quarantine table, with the reason, and are counted.
+- `build_interactions` sums events into `Interactions`: one number of evidence per user and item.
+- `split_by_time`, `split_last_out`, `split_pairs` and `split_users` hold out a part to judge on.
+
+**Catalogue**
+
+- `read_catalog` reads items, attributes and photos into a `Catalog`.
+
+**Preferences**
+
+- `ALS` learns a preference vector for every user and item, `Popularity` is the baseline.
+  Both are a `Recommender`: fit, recommend, fold in, save, load.
+
+**Pictures**
+
+- `ConditionalVAE` decodes preference vectors into pictures. `ImageryConfig` holds its settings,
+  `Budget` says how long it trains.
+
+**All of it**
+
+- `Personalizer` joins both halves: fit, recommend, imagine, save, load. `PersonalizerConfig`
+  holds its settings, `Imagined` is what it imagines.
+
+**Beside it**
+
+- `prodgen_rec.errors`: every exception that is raised on purpose.
+- `prodgen_rec.evaluation`: judges of lists and pictures, each figure with its interval.
+- `prodgen_rec.display`: contact sheets, training curves, and the gallery page.
+- `prodgen_rec.datasets`: a synthetic shop in which everybody's taste is known.
+- `prodgen_rec.testing`: contracts that recommenders and image models must pass, your own too.
+
+Every name is loaded when it is first used: importing this package loads neither TensorFlow
+nor pandas.
+"""
+
+from typing import TYPE_CHECKING
+
+from prodgen_rec._lazy import lazily
+from prodgen_rec._version import __version__
+
+if TYPE_CHECKING:
+    from prodgen_rec import datasets, display, errors, evaluation, testing
+    from prodgen_rec.catalog import Catalog, read_catalog
+    from prodgen_rec.config import PersonalizerConfig
+    from prodgen_rec.events import Events, read_events
+    from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig
+    from prodgen_rec.interactions import Interactions, build_interactions
+    from prodgen_rec.personalizer import Imagined, Personalizer
+    from prodgen_rec.preferences import ALS, Popularity, Recommender
+    from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "catalog": ["Catalog", "read_catalog"],
+            "config": ["PersonalizerConfig"],
+            "datasets": [],
+            "display": [],
+            "errors": [],
+            "evaluation": [],
+            "events": ["Events", "read_events"],
+            "imagery": ["Budget", "ConditionalVAE", "ImageryConfig"],
+            "interactions": ["Interactions", "build_interactions"],
+            "personalizer": ["Imagined", "Personalizer"],
+            "preferences": ["ALS", "Popularity", "Recommender"],
+            "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
+            "testing": [],
+        },
+    )
+
+__all__ = [
+    "ALS",
+    "Budget",
+    "Catalog",
+    "ConditionalVAE",
+    "Events",
+    "ImageryConfig",
+    "Imagined",
+    "Interactions",
+    "Personalizer",
+    "PersonalizerConfig",
+    "Popularity",
+    "Recommender",
+    "__version__",
+    "build_interactions",
+    "datasets",
+    "display",
+    "errors",
+    "evaluation",
+    "read_catalog",
+    "read_events",
+    "split_by_time",
+    "split_last_out",
+    "split_pairs",
+    "split_users",
+    "testing",
+]

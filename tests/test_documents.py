@@ -1,0 +1,119 @@
+"""Every document, example and notebook of the project does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prodgen_rec.datasets import write_shop
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.py"))
+SECONDS = 600
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text("utf-8"), re.M | re.S)
+
+
+def params(files: list[Path], **options: Any) -> list[Any]:
+    return [pytest.param(file, id=file.relative_to(ROOT).as_posix(), **options) for file in files]
+
+
+def commands(program: str) -> list[Any]:
+    """Every command line of a program in the shell blocks of the documents, as words."""
+    lines = [
+        (document.name, shlex.split(line, comments=True))
+        for document in DOCUMENTS
+        for block in blocks(document, "sh")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [
+        pytest.param(words, id=f"{name}: {' '.join(words)}")
+        for name, words in lines
+        if words[:1] == [program]
+    ]
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Standard output of a command that succeeds, started as from a shell of its own."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment = own | {"PYTHONPATH": str(ROOT), "COLUMNS": "300", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shop_folder(tmp_path_factory):
+    """A folder with a small shop where the demo leaves one, for documents that read it."""
+    folder = tmp_path_factory.mktemp("documents")
+    write_shop(folder / "demo" / "shop", n_items=120, n_users=150)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "document", params([document for document in DOCUMENTS if blocks(document, "python")])
+)
+def test_the_python_of_a_document_runs(document, shop_folder, monkeypatch):
+    monkeypatch.chdir(shop_folder)
+    scope: dict[str, Any] = {}
+    for block in blocks(document, "python"):
+        # As printed, but a reader may train for minutes and a test for seconds.
+        short = re.sub(r"\bminutes=[\d.]+", "steps=40", block)
+        exec(compile(short, document.name, "exec"), scope)  # noqa: S102
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_a_make_command_of_a_document_exists(command):
+    assert run("make", "--dry-run", *command[1:], cwd=ROOT)
+
+
+@pytest.mark.parametrize("command", commands("prodgen-rec"))
+def test_a_command_of_a_document_exists(command, tmp_path):
+    _, subcommand, *arguments = command
+    start = "from prodgen_rec.cli import main; main()"
+    text = run(sys.executable, "-c", start, subcommand, "--help", cwd=tmp_path)
+    options = {word for word in arguments if word.startswith("--")}
+    assert options <= set(re.findall(r"--[\w-]+", text))
+
+
+@pytest.mark.parametrize("document", params(DOCUMENTS))
+def test_the_links_of_a_document_lead_somewhere(document):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", document.read_text("utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EXAMPLES, reason="examples/ holds none")
+@pytest.mark.parametrize("example", params(EXAMPLES))
+def test_an_example_runs(example, tmp_path):
+    run(sys.executable, example, cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NOTEBOOKS, reason="notebooks/ holds none")
+@pytest.mark.parametrize("notebook", params(NOTEBOOKS))
+def test_a_notebook_runs(notebook, tmp_path):
+    executed = tmp_path / "executed.ipynb"
+    run(sys.executable, "-m", "jupytext", "--to", "ipynb", "-o", executed, notebook, cwd=tmp_path)
+    jupyter = Path(sys.executable).with_name("jupyter-execute")
+    run(jupyter, "--kernel_name=python3", "--inplace", executed, cwd=tmp_path)
