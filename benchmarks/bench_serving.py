@@ -1,0 +1,98 @@
+"""How fast users are served, beside what the machine can do: ratios of one run.
+
+python benchmarks/bench_serving.py
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from threadpoolctl import threadpool_limits
+
+from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig, Pairs
+from prodgen_rec.imagery.networks import decoding_flops
+from prodgen_rec.preferences.solve import UserSolver
+from prodgen_rec.preferences.topk import top_n
+
+N_USERS, N_ITEMS, DIMENSION, N_PICTURES = 20_000, 20_000, 64, 2_048
+
+
+def main() -> None:
+    """Print one line per stage."""
+    best = matrix_product_gflops()
+    print(f"best float32 matrix product        {best:8.0f} GFLOP/s")
+    rng = np.random.default_rng(0)
+    users = rng.standard_normal((N_USERS, DIMENSION), np.float32)
+    items = rng.standard_normal((N_ITEMS, DIMENSION), np.float32)
+    history = sp.random_array((N_USERS, N_ITEMS), density=0.001, rng=rng, dtype=np.float32).tocsr()
+
+    folded = seconds(lambda: UserSolver(items, regularization=10.0, alpha=4.0).solve(history))
+    print(f"fold-in                            {N_USERS / folded:8,.0f} users/s")
+
+    ours = seconds(lambda: top_n(users, items, 20, excluded=history.astype(bool)))
+    theirs = seconds(lambda: implicit_top(users, items, history))
+    gflops = 2 * N_USERS * N_ITEMS * DIMENSION / ours / 1e9
+    print(
+        f"top 20 of {N_ITEMS:,}                  {N_USERS / ours:8,.0f} users/s  "
+        f"{gflops / best:.2f} of the matrix product, {theirs / ours:.1f} × implicit"
+    )
+
+    model = small_image_model()
+    vectors = rng.standard_normal((N_PICTURES, DIMENSION), np.float32)
+    noise = rng.standard_normal((N_PICTURES, model.latent_size), np.float32)
+    latents = model.sample_latents(vectors, noise)
+    prior = seconds(lambda: model.sample_latents(vectors, noise))
+    decoding = seconds(lambda: model.decode(latents))
+    flops = decoding_flops(model.autoencoder_.decoder)
+    gflops = flops * N_PICTURES / decoding / 1e9
+    print(f"prior, 8 guided flow steps         {N_PICTURES / prior:8,.0f} pictures/s")
+    print(
+        f"decoder, {flops / 1e6:.0f} MFLOP at 64 px         {N_PICTURES / decoding:8,.0f} pictures/s "
+        f"{gflops / best:.2f} of the matrix product"
+    )
+
+
+def seconds(work: Callable[[], object], n_runs: int = 3) -> float:
+    """Best time of a few runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(n_runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def matrix_product_gflops(n: int = 3_000) -> float:
+    """What numpy's matrix product reaches."""
+    a = np.random.default_rng(0).standard_normal((n, n), np.float32)
+    return 2 * n**3 / seconds(lambda: a @ a) / 1e9
+
+
+def implicit_top(users: np.ndarray, items: np.ndarray, history: sp.csr_array) -> None:
+    """The same lists by `implicit`."""
+    model = AlternatingLeastSquares(factors=DIMENSION)
+    model.user_factors, model.item_factors = users, items
+    with threadpool_limits(1, user_api="blas"):
+        model.recommend(np.arange(len(users)), sp.csr_matrix(history), N=20)
+
+
+def small_image_model() -> ConditionalVAE:
+    """An image model of the default architecture, hardly trained: only its speed matters."""
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (64, 64, 64, 3), np.uint8)
+    vectors = rng.standard_normal((64, DIMENSION)).astype(np.float32)
+    pairs = Pairs(vectors, np.arange(64), np.ones(64))
+    return ConditionalVAE(ImageryConfig()).fit(photos, pairs, Budget(steps=4), progress=False)
+
+
+if __name__ == "__main__":
+    main()
