@@ -17,15 +17,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID, VALUE
 from prodgen_rec.errors import ConfigError, EventsError, InputError
 from prodgen_rec.events import Events
 from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.events.weights import checked_weights
-from prodgen_rec.ids import IdMap
+from prodgen_rec.ids import IdMap, as_id_array
 
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
 
@@ -76,8 +75,15 @@ class Interactions:
         matrix.sort_indices()
         return Interactions(self.users, items, matrix)
 
-    def for_users(self, user_ids: Iterable[Any]) -> Interactions:
+    def for_users(self, user_ids: Iterable[Any], *, allow_unknown: bool = False) -> Interactions:
         """Only these users, in this order, on the same items.
+
+        Parameters
+        ----------
+        user_ids
+            Raw ids, each at most once.
+        allow_unknown
+            Give users that are not known an empty history instead of refusing them.
 
         Raises
         ------
@@ -86,12 +92,17 @@ class Interactions:
         InputError
             A user is named twice.
         """
-        rows = self.users.index(user_ids, "user")
-        n_again = len(rows) - len(np.unique(rows))
+        users = IdMap(as_id_array(user_ids, "users"))
+        n_again = len(users) - len(users.arrow.unique())
         if n_again:
-            raise InputError(f"{n_again} of the {len(rows)} users are named more than once")
-        users = IdMap(self.users.arrow.take(pa.array(rows)))
-        return Interactions(users, self.items, self.matrix[rows])
+            raise InputError(f"{n_again} of the {len(users)} users are named more than once")
+        if not allow_unknown:
+            return Interactions(
+                users, self.items, self.matrix[self.users.index(users.arrow, "user")]
+            )
+        empty = csr_array((1, self.n_items), dtype=self.matrix.dtype)
+        extended = csr_array(vstack([self.matrix, empty]))  # row -1 is empty
+        return Interactions(users, self.items, extended[self.users.find(users.arrow)])
 
     def history(self, user_id: int | str) -> pd.DataFrame:
         """Items of a user, ``item_id`` and ``value``, the strongest first, equals by id.

@@ -50,8 +50,8 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    previous = path.with_name(f".{path.name}.previous")
-    if previous.exists() and not path.exists():  # killed between the two renames below
+    previous = _previous(path)
+    if standing_folder(path) == previous:  # killed between the two renames below
         os.replace(previous, path)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
@@ -67,6 +67,17 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def standing_folder(path: Path | str) -> Path:
+    """Where to read what `atomic_folder` wrote to ``path``.
+
+    That is ``path``, unless a writer was killed, or is just now, between moving the old folder
+    aside and the new one into its place: then it is where the old one stands.
+    """
+    path = Path(path)
+    previous = _previous(path)
+    return previous if previous.exists() and not path.exists() else path
 
 
 def sha256(path: Path) -> str:
@@ -104,8 +115,13 @@ def load_arrays(path: Path | str) -> dict[str, npt.NDArray[Any]]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # zipfile raises RuntimeError where a damaged header asks for encryption or the like.
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise BundleCorruptError(f"{path}: not a readable array file ({error})") from error
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
 
 
 def _sync(path: Path) -> None:

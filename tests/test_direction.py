@@ -34,6 +34,7 @@ MAY_IMPORT = PIPELINE | {
     "datasets": "",
     "testing": " ".join(PIPELINE),
     "cli": " ".join(PIPELINE) + " evaluation display datasets",
+    "__main__": "cli",
 }
 """What a part may import, beside leaves and itself."""
 

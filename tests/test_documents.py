@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.py"))
+STEPS = "40"
+"""Training steps in place of a reader's minutes."""
 SECONDS = 600
 
 
@@ -45,9 +47,10 @@ def commands(program: str) -> list[Any]:
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Standard output of a command that succeeds, started as from a shell of its own."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    environment = own | {"PYTHONPATH": str(ROOT), "COLUMNS": "300", "MPLBACKEND": "agg"}
+    """Standard output of a command that succeeds, away from make and from data of one's own."""
+    foreign = ("MAKE", "PRODGEN_REC_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment = own | {"PYTHONPATH": str(ROOT), "COLUMNS": "300", "STEPS": STEPS}
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -77,8 +80,7 @@ def test_the_python_of_a_document_runs(document, shop_folder, monkeypatch):
     monkeypatch.chdir(shop_folder)
     scope: dict[str, Any] = {}
     for block in blocks(document, "python"):
-        # As printed, but a reader may train for minutes and a test for seconds.
-        short = re.sub(r"\bminutes=[\d.]+", "steps=40", block)
+        short = re.sub(r"\bminutes=[\d.]+", f"steps={STEPS}", block)
         exec(compile(short, document.name, "exec"), scope)  # noqa: S102
 
 
@@ -106,7 +108,8 @@ def test_the_links_of_a_document_lead_somewhere(document):
 @pytest.mark.skipif(not EXAMPLES, reason="examples/ holds none")
 @pytest.mark.parametrize("example", params(EXAMPLES))
 def test_an_example_runs(example, tmp_path):
-    run(sys.executable, example, cwd=tmp_path)
+    short = ["--steps", STEPS] if '"--steps"' in example.read_text("utf-8") else []
+    run(sys.executable, example, *short, cwd=tmp_path)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ PACKAGES = [name for name in MODULES if PACKAGE.parent.joinpath(*name.split(".")
 BUILTIN_ERRORS = {
     "AttributeError": "prodgen_rec._lazy",  # what the language asks of a module's __getattr__
     "AssertionError": "prodgen_rec.testing",  # a contract is broken
+    "BadParameter": "prodgen_rec.cli",  # typer's, shown with the usage of the command
     "Exit": "prodgen_rec.cli",  # typer's, with an exit code
     "OSError": "prodgen_rec.imagery.training",  # the disk is full, said more clearly
     "TypeError": "prodgen_rec.storage",  # a mistake of ours, not of a user

@@ -106,7 +106,7 @@ class Events:
         return encoded.dictionary, np.asarray(encoded.indices.to_numpy(zero_copy_only=False))
 
     def indexed(self, column: str) -> tuple[IdMap, npt.NDArray[np.int32]]:
-        """Ids of a column that occur in these rows, sorted, and each row's index into them."""
+        """Ids of a column that occur in these rows, sorted; int32 (n,) index of each row's."""
         dictionary, codes = self.codes(column)
         used, compact = compacted(codes, len(dictionary))
         return IdMap(dictionary.take(pa.array(used))), compact

@@ -41,7 +41,8 @@ class Autoencoder:
     def __init__(self, config: ImageryConfig, *, seed: int) -> None:
         self.config = config
         self.seed = seed
-        self.encoder, self.decoder = _build(config, seed)
+        with dtype_policy("float32"):
+            self.encoder, self.decoder = _build(config, seed)
         self._encode = compiled(lambda photos: _flat_moments(self.encoder(_to_unit(photos))))
         self._decode = compiled(lambda z: _to_uint8(self.decoder(self._as_map(z))))
 
@@ -56,9 +57,10 @@ class Autoencoder:
             mean, log_variance = tf.split(_moments(encoder(pictures)), 2, axis=-1)
             noise = tf.random.stateless_normal(tf.shape(mean), seed)
             rebuilt = decoder(mean + tf.exp(log_variance / 2) * noise)
-            error = tf.reduce_mean(tf.abs(pictures - rebuilt))
+            l1 = tf.reduce_mean(tf.abs(pictures - rebuilt))
+            l2 = tf.reduce_mean(tf.square(pictures - rebuilt))
             kl = kl_to_standard_normal(mean, log_variance)
-            return {"loss": error + config.kl_weight * kl, "l1": error, "kl": kl}
+            return {"loss": l1 + l2 + config.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
 
         phase = Phase(
             "autoencoder",
@@ -71,6 +73,7 @@ class Autoencoder:
                 seed=self.seed,
                 first_step=step,
             ),
+            peak_rate=config.learning_rate,
         )
         log = trainer.run(phase, budget)
         self.encoder.set_weights(encoder.get_weights())
@@ -95,7 +98,7 @@ def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
 
 
 def _build(config: ImageryConfig, seed: int) -> tuple[keras.Model, keras.Model]:
-    shape = (config.size, config.width, config.latent_channels)
+    shape = (config.size, config.width, config.latent_channels, config.n_blocks)
     with seeded(seed):
         return build_encoder(*shape), build_decoder(*shape)
 

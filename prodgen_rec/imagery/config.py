@@ -16,19 +16,27 @@ class ImageryConfig(BaseModel):
         Side of the pictures in pixels: 16, 32, 64 or 128.
     width
         Channels at half the picture's resolution; the cost of decoding grows with its square.
+    n_blocks
+        Residual blocks per resolution, beside one plain convolution.
     latent_channels
         Channels of the 4 × 4 latent map.
     kl_weight
-        Weight of the mean KL divergence per latent dimension beside the mean absolute error.
+        Weight of the mean KL divergence per latent dimension, in nats, beside the mean absolute
+        and mean squared error of pixels in [-1, 1].
     prior
         ``flow``: rectified flow; ``gaussian``: diagonal Gaussian.
     prior_width, prior_depth
         Width of the prior's layers and number of residual blocks of the flow.
     flow_steps
         Euler steps from noise to latent.
+    guidance
+        How strongly pictures follow the preference unless a caller says otherwise: 0 ignores it,
+        1 follows it, more exaggerates it.
     condition_dropout
         Share of conditions that are hidden in training, so that the model also knows
         "no preference".
+    learning_rate
+        Highest learning rate of the autoencoder.
     batch_size, prior_batch_size
         Pictures per step of the autoencoder, pairs per step of the prior.
     prior_share
@@ -42,15 +50,18 @@ class ImageryConfig(BaseModel):
 
     size: int = 64
     width: int = Field(default=24, ge=4, le=128)
+    n_blocks: int = Field(default=0, ge=0, le=8)
     latent_channels: int = Field(default=16, ge=1, le=64)
     kl_weight: float = Field(default=1e-3, ge=0)
     prior: Literal["flow", "gaussian"] = "flow"
     prior_width: int = Field(default=512, ge=8)
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=8, ge=1, le=64)
+    guidance: float = Field(default=2.0, ge=0)
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
-    batch_size: int = Field(default=64, ge=1)
-    prior_batch_size: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    prior_batch_size: int = Field(default=128, ge=1)
     prior_share: float = Field(default=0.3, gt=0, lt=1)
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
 

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from prodgen_rec.imagery.condition import Pairs, Vectors, Whitening
+from prodgen_rec.imagery.condition import Vectors, Whitening
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import build_flow_prior, build_gaussian_prior
-from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, seeded
+from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
 from prodgen_rec.imagery.training import Budget, Phase, Trainer
 
 Floats = npt.NDArray[np.float32]
@@ -62,10 +63,16 @@ class GaussianPrior(PriorNetwork):
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
     def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
-        """Mean plus scaled noise; guidance moves the mean along its way from no condition."""
+        """Mean plus scaled noise; guidance moves both along their way from no condition.
+
+        The scale stops where the condition puts it: a guidance above 1 exaggerates the mean.
+        """
         mean, log_variance = self._moments(conditions)
-        unguided, _ = self._moments(tf.zeros_like(conditions))
-        return unguided + guidance * (mean - unguided) + tf.exp(log_variance / 2) * noise
+        free_mean, free_log_variance = self._moments(tf.zeros_like(conditions))
+        mean = free_mean + guidance * (mean - free_mean)
+        share = tf.minimum(guidance, 1.0)
+        log_variance = free_log_variance + share * (log_variance - free_log_variance)
+        return mean + tf.exp(log_variance / 2) * noise
 
     def _moments(self, conditions: Any) -> tuple[Any, Any]:
         mean, log_variance = tf.split(self.network(conditions), 2, axis=-1)
@@ -97,10 +104,13 @@ class FlowPrior(PriorNetwork):
     def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
         """Euler steps of equal length along the guided velocity."""
         z, without = noise, tf.zeros_like(conditions)
+        # A function of its own is traced once, not twice a step: seconds less before the
+        # first picture.
+        velocity = compiled(lambda z, time, condition: self.network([z, time, condition]))
         for k in range(self.n_steps):
             time = tf.fill((tf.shape(z)[0], 1), k / self.n_steps)
-            unguided = self.network([z, time, without])
-            guided = self.network([z, time, conditions])
+            unguided = velocity(z, time, without)
+            guided = velocity(z, time, conditions)
             z += (unguided + guidance * (guided - unguided)) / self.n_steps
         return z
 
@@ -128,7 +138,7 @@ class ConditionalPrior:
     def __init__(self, config: ImageryConfig, vector_size: int, *, seed: int) -> None:
         self.config = config
         self.seed = seed
-        with seeded(seed):
+        with dtype_policy("float32"), seeded(seed):
             self.prior: PriorNetwork = PRIORS[config.prior](config, vector_size + 1)
         self.whitening = Whitening.identity(vector_size)
         self.latent_mean = np.zeros(config.latent_size, np.float32)

@@ -22,8 +22,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prodgen_rec.errors import ConfigError, TrainingDivergedError
-from prodgen_rec.imagery.runtime import compiled
+from prodgen_rec.errors import BundleCorruptError, ConfigError, TrainingDivergedError
+from prodgen_rec.imagery.runtime import compiled, uninterrupted
 from prodgen_rec.storage import atomic_file, load_arrays, save_arrays
 
 LossFunction = Callable[[Any, Any], Mapping[str, Any]]
@@ -32,7 +32,7 @@ LossFunction = Callable[[Any, Any], Mapping[str, Any]]
 _WARM_UP_STEPS = 100
 _LOG_EVERY = 20
 _CHECKPOINT_SECONDS = 60.0
-# The first steps compile the graph; the ones up to the last of these show the speed.
+# The first steps of a session compile the graph; those up to the last of these show the speed.
 _COMPILE_STEPS, _CALIBRATION_STEPS = 5, 25
 
 
@@ -105,6 +105,11 @@ def learning_rate(step: int, peak: float, n_steps: int | None) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
+def _averaged_steps(budget: Budget) -> float:
+    # The average of a short training must not reach back to where it was still untrained.
+    return 200.0 if budget.steps is None else min(200.0, max(1.0, budget.steps / 10))
+
+
 class Trainer:
     """Runs phases and keeps their state on disk.
 
@@ -133,12 +138,19 @@ class Trainer:
 
         The log has a row per 20 steps: ``step``, ``seconds``, ``steps_per_second``,
         ``learning_rate`` and each loss. The variables end as an exponential moving
-        average of their values over about the last 200 steps.
+        average of their values over about the last 200 steps, or the last tenth of a budget
+        of fewer than 2000.
 
         Raises
         ------
         TrainingDivergedError
             A loss or gradient became NaN or infinite; the variables hold the last good state.
+        ConfigError
+            The checkpoint in the folder belongs to other data, settings or number of steps.
+        BundleCorruptError
+            The checkpoint in the folder cannot be read.
+        OSError
+            A checkpoint cannot be written, on a full disk for instance; the one before is whole.
         KeyboardInterrupt
             After the state was written, so that the same call resumes.
         """
@@ -147,10 +159,10 @@ class Trainer:
             weight_decay=1e-4,
             global_clipnorm=1.0,
             use_ema=True,
-            ema_momentum=0.995,
+            ema_momentum=1 - 1 / _averaged_steps(budget),
         )
         optimizer.build(phase.variables)
-        state = self._restore(phase, optimizer) or _State(budget.steps)
+        state = self._restore(phase, optimizer, budget) or _State(budget.steps)
         try:
             self._loop(phase, budget, optimizer, state)
         finally:
@@ -169,19 +181,20 @@ class Trainer:
         with _progress_bar(self.progress) as bar:
             task = bar.add_task(phase.name, total=state.n_steps, completed=step, losses="")
             for batch in phase.batches(step):
-                optimizer.learning_rate.assign(learning_rate(step, phase.peak_rate, state.n_steps))
-                losses = update(batch, tf.constant([self.seed, step], tf.int32))
-                if steps_done(optimizer) == step:
-                    raise TrainingDivergedError(_divergence(phase, step, losses))
-                step += 1
-                state.seconds = clock.tick(step)
-                if state.n_steps is None and step == _CALIBRATION_STEPS:
-                    state.n_steps = step + clock.steps_in((budget.minutes or 0) * 60)
-                if step % _LOG_EVERY == 0 or step == state.n_steps:
-                    state.history.append(_row(step, clock, optimizer, losses))
-                    bar.update(
-                        task, total=state.n_steps, completed=step, losses=_brief(state.history[-1])
-                    )
+                with uninterrupted():  # no step without its row in the log
+                    rate = learning_rate(step, phase.peak_rate, state.n_steps)
+                    optimizer.learning_rate.assign(rate)
+                    losses = update(batch, tf.constant([self.seed, step], tf.int64))
+                    if steps_done(optimizer) == step:
+                        raise TrainingDivergedError(_divergence(phase, step, losses))
+                    step += 1
+                    state.seconds = clock.tick()
+                    if state.n_steps is None and clock.calibrated:
+                        state.n_steps = step + clock.steps_in((budget.minutes or 0) * 60)
+                    if step % _LOG_EVERY == 0 or step == state.n_steps:
+                        row = _row(step, clock, optimizer, losses)
+                        state.history.append(row)
+                        bar.update(task, total=state.n_steps, completed=step, losses=_brief(row))
                 if step == state.n_steps:
                     return
                 if clock.since_save() > _CHECKPOINT_SECONDS:
@@ -197,45 +210,75 @@ class Trainer:
             return
         about = {"fingerprint": self.fingerprint, **vars(state)}
         arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_all(phase, optimizer))}
-        save_arrays(path, arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
-        with atomic_file(path.with_suffix(".csv")) as temporary:
-            pd.DataFrame(state.history).to_csv(temporary, index=False)
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        try:
+            save_arrays(path, arrays)
+            with atomic_file(path.with_suffix(".csv")) as temporary:
+                pd.DataFrame(state.history).to_csv(temporary, index=False)
+        except OSError as error:
+            reason = (
+                f"{error.strerror}; this checkpoint was not written, the one before is whole: "
+                "make room and run again"
+            )
+            raise OSError(error.errno, reason, str(path)) from error
 
-    def _restore(self, phase: Phase, optimizer: keras.Optimizer) -> _State | None:
+    def _restore(self, phase: Phase, optimizer: keras.Optimizer, budget: Budget) -> _State | None:
         path = self._path(phase)
         if path is None or not path.exists():
             return None
-        arrays = load_arrays(path)
-        about = json.loads(arrays.pop("about").tobytes())
-        if about.pop("fingerprint") != self.fingerprint:
+        try:
+            arrays = load_arrays(path)
+            about = json.loads(arrays["about"].tobytes())
+            fingerprint = about.pop("fingerprint")
+            state = _State(**about)
+            self._check_belongs(path, fingerprint, state, budget)
+            for i, variable in enumerate(_all(phase, optimizer)):
+                variable.assign(arrays[f"variable_{i}"])
+        except ConfigError:
+            raise
+        except (BundleCorruptError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleCorruptError(
+                f"{path}: this checkpoint cannot be used ({error}); "
+                f"delete it to train the phase {phase.name!r} again"
+            ) from error
+        return state
+
+    def _check_belongs(self, path: Path, fingerprint: str, state: _State, budget: Budget) -> None:
+        advice = f"delete the folder {path.parent} to start again, or restore the old"
+        if fingerprint != self.fingerprint:
             raise ConfigError(
-                f"{path}: this checkpoint was written for other data or settings; "
-                f"delete the folder {path.parent} to start again, or restore the old settings"
+                f"{path}: this checkpoint was written for other data or settings; {advice} settings"
             )
-        for i, variable in enumerate(_all(phase, optimizer)):
-            variable.assign(arrays[f"variable_{i}"])
-        return _State(**about)
+        if budget.steps not in (None, state.n_steps):
+            raise ConfigError(
+                f"{path}: this checkpoint belongs to a phase of {state.n_steps} steps, "
+                f"now {budget.steps} are asked for; {advice} budget"
+            )
 
 
 class _Clock:
     """Time spent on steps, over all the sessions of a resumed run."""
 
     def __init__(self, seconds_before: float) -> None:
-        self._start = self._saved = time.monotonic()
+        self._start = self._saved = self._timed_from = time.monotonic()
         self._before = seconds_before
-        self._calibration_start = self._start
-        self._first_step: int | None = None
+        self._n_ticks = self._n_untimed = 0
         self.seconds = seconds_before
         self.rate = 0.0
 
-    def tick(self, step: int) -> float:
+    def tick(self) -> float:
         now = time.monotonic()
         self.seconds = self._before + now - self._start
-        if self._first_step is None or step == _COMPILE_STEPS:
-            self._first_step, self._calibration_start = step, now
+        self._n_ticks += 1
+        if self._n_ticks in (1, _COMPILE_STEPS):
+            self._n_untimed, self._timed_from = self._n_ticks, now
         else:
-            self.rate = (step - self._first_step) / (now - self._calibration_start)
+            self.rate = (self._n_ticks - self._n_untimed) / (now - self._timed_from)
         return self.seconds
+
+    @property
+    def calibrated(self) -> bool:
+        return self._n_ticks >= _CALIBRATION_STEPS
 
     def steps_in(self, seconds: float) -> int:
         return max(1, int((seconds - self.seconds) * self.rate))

@@ -8,32 +8,22 @@ a weak pull towards N(0, 1), then the conditional prior p(z | c) on the encoder'
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from prodgen_rec.errors import BundleCorruptError, InputError, NotFittedError
 from prodgen_rec.imagery.autoencoder import Autoencoder, Floats, Photos
-from prodgen_rec.imagery.condition import Pairs, Vectors, Whitening
+from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
 from prodgen_rec.imagery.config import ImageryConfig
+from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
+from prodgen_rec.imagery.saved import ImageModelAbout, SavedImageModel
 from prodgen_rec.imagery.training import Budget, Trainer
-from prodgen_rec.storage import load_arrays, save_arrays
-
-
-class _About(BaseModel):
-    """What is saved beside the weights."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    config: ImageryConfig
-    seed: int
-    vector_size: int
-    n_steps: dict[str, int]
 
 
 class ConditionalVAE:
@@ -49,7 +39,9 @@ class ConditionalVAE:
     Attributes
     ----------
     history_
-        Training log of each phase, see `Trainer.run`.
+        Training log of each phase, see `Trainer.run`; empty in a model that was loaded.
+    n_steps_
+        Steps that each phase was trained.
     """
 
     def __init__(self, config: ImageryConfig | None = None, *, seed: int = 0) -> None:
@@ -85,13 +77,16 @@ class ConditionalVAE:
         Raises
         ------
         InputError
-            The photos have another shape than the settings say.
+            The photos have another shape than the settings say, or a pair has no photo.
         ConfigError
             The checkpoint folder belongs to other data or settings.
+        BundleCorruptError
+            A checkpoint cannot be read.
         TrainingDivergedError
             The loss became NaN; the last good state is in the checkpoint folder.
         """
         self._check_photos(photos)
+        pairs.check_photo_rows(len(photos))
         trainer = Trainer(
             seed=self.seed,
             folder=checkpoint_folder,
@@ -99,11 +94,13 @@ class ConditionalVAE:
             progress=progress,
         )
         share = self.config.prior_share
-        self._build(pairs.vectors.shape[1])
-        log = self.autoencoder_.fit(photos, trainer, budget.share(1 - share))
-        moments = self.autoencoder_.moments(photos)
-        prior_log = self.prior_.fit(moments, pairs, trainer, budget.share(share))
+        autoencoder, prior = self._untrained(pairs.vectors.shape[1])
+        log = autoencoder.fit(photos, trainer, budget.share(1 - share))
+        prior_log = prior.fit(autoencoder.moments(photos), pairs, trainer, budget.share(share))
+        # Only now, so that a training that was interrupted leaves no half-trained model behind.
+        self.autoencoder_, self.prior_ = autoencoder, prior
         self.history_ = {"autoencoder": log, "prior": prior_log}
+        self.n_steps_ = {name: int(log["step"].iloc[-1]) for name, log in self.history_.items()}
         return self
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
@@ -129,16 +126,25 @@ class ConditionalVAE:
         -------
         float32 (n, latent_size). A row depends on its own vector and noise alone, to the
         last bit.
+
+        Raises
+        ------
+        InputError
+            The arrays have other shapes, or hold NaN or infinity; names the row.
         """
         self._check_fitted()
-        if guidance < 0:
-            raise InputError(f"guidance must be at least 0, got {guidance}")
+        if not 0 <= guidance < math.inf:
+            raise InputError(f"guidance must be at least 0 and finite, got {guidance}")
+        vectors = finite_rows(vectors, len(self.prior_.whitening.mean), "vectors")
+        noise = finite_rows(noise, self.latent_size, "noise")
+        if len(vectors) != len(noise):
+            raise InputError(f"{len(vectors)} vectors came with noise for {len(noise)} pictures")
         return self.prior_.sample(vectors, noise, guidance)
 
     def decode(self, latents: Floats) -> Photos:
         """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""
         self._check_fitted()
-        return self.autoencoder_.decode(latents)
+        return self.autoencoder_.decode(finite_rows(latents, self.latent_size, "latents"))
 
     def encode(self, photos: Photos) -> Floats:
         """Mean latents float32 (n, latent_size) of pictures uint8 (n, size, size, 3)."""
@@ -154,13 +160,12 @@ class ConditionalVAE:
     def save(self, folder: Path) -> None:
         """Write ``image_model.json`` and ``image_model.npz`` into a folder."""
         self._check_fitted()
-        about = _About(
+        about = ImageModelAbout(
             config=self.config,
             seed=self.seed,
             vector_size=len(self.prior_.whitening.mean),
-            n_steps={name: int(log["step"].iloc[-1]) for name, log in self.history_.items()},
+            n_steps=self.n_steps_,
         )
-        (folder / "image_model.json").write_text(about.model_dump_json(indent=1) + "\n")
         arrays = {
             f"{name}_{i}": weight
             for name, network in self._networks().items()
@@ -173,7 +178,7 @@ class ConditionalVAE:
             "latent_mean": prior.latent_mean,
             "latent_scale": prior.latent_scale,
         }
-        save_arrays(folder / "image_model.npz", arrays | scales)
+        SavedImageModel(about, arrays | scales).save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -182,13 +187,23 @@ class ConditionalVAE:
         Raises
         ------
         BundleCorruptError
+            A file is missing or damaged, or the weights do not fit the settings beside them.
+        """
+        return cls.restore(SavedImageModel.read(folder))
+
+    @classmethod
+    def restore(cls, saved: SavedImageModel) -> Self:
+        """Build a model from what its files hold.
+
+        Raises
+        ------
+        BundleCorruptError
             The weights do not fit the settings beside them.
         """
-        about = _About.model_validate_json((folder / "image_model.json").read_text())
+        about, arrays = saved.about, saved.arrays
         model = cls(about.config, seed=about.seed)
-        model._build(about.vector_size)
-        path = folder / "image_model.npz"
-        arrays = load_arrays(path)
+        model.n_steps_ = about.n_steps
+        model.autoencoder_, model.prior_ = model._untrained(about.vector_size)
         try:
             for name, network in model._networks().items():
                 n_weights = len(network.get_weights())
@@ -197,12 +212,16 @@ class ConditionalVAE:
             prior.whitening = Whitening(arrays["whitening_mean"], arrays["whitening_matrix"])
             prior.latent_mean, prior.latent_scale = arrays["latent_mean"], arrays["latent_scale"]
         except (KeyError, ValueError) as error:
-            raise BundleCorruptError(f"{path}: weights do not fit the settings: {error}") from error
+            raise BundleCorruptError(
+                f"the image model's weights do not fit the settings beside them: {error}; fit again"
+            ) from error
         return model
 
-    def _build(self, vector_size: int) -> None:
-        self.autoencoder_ = Autoencoder(self.config, seed=self.seed)
-        self.prior_ = ConditionalPrior(self.config, vector_size, seed=self.seed)
+    def _untrained(self, vector_size: int) -> tuple[Autoencoder, ConditionalPrior]:
+        return (
+            Autoencoder(self.config, seed=self.seed),
+            ConditionalPrior(self.config, vector_size, seed=self.seed),
+        )
 
     def _networks(self) -> dict[str, Any]:
         return {
@@ -226,7 +245,8 @@ class ConditionalVAE:
     def _fingerprint(self, photos: Photos, pairs: Pairs) -> str:
         digest = hashlib.sha256(self.config.model_dump_json().encode())
         digest.update(f"{self.seed} {photos.shape} ".encode())
-        digest.update(photos[:: max(1, len(photos) // 256)].tobytes())
+        for start in range(0, len(photos), 1024):  # a memory map is never copied whole
+            digest.update(photos[start : start + 1024].tobytes())
         for array in (pairs.vectors, pairs.photo_rows, pairs.weights):
             digest.update(array.tobytes())
         return digest.hexdigest()

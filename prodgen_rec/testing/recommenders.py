@@ -14,10 +14,11 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from prodgen_rec.columns import ITEM_ID, RANK, SCORE, USER_ID
-from prodgen_rec.errors import InputError, NotFittedError, ProdgenError, UnknownIdError
+from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import Recommender
+from prodgen_rec.testing._require import require, require_refusal
 
 Factory = Callable[[], Recommender]
 
@@ -59,21 +60,6 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
         _check_refusals(model, world)
         _check_files(model, world)
         _check_same_again(model, factory().fit(_world(ids, shuffled=True)))
-
-
-def _require(condition: bool | np.bool_, text: str) -> None:
-    if not condition:
-        raise AssertionError(text)
-
-
-def _require_refusal(error: type[ProdgenError], mention: str, call: Callable[[], Any]) -> None:
-    expected = f"expected {error.__name__} mentioning {mention!r}"
-    try:
-        call()
-    except Exception as refusal:
-        _require(isinstance(refusal, error) and mention in str(refusal), f"{expected}: {refusal!r}")
-    else:
-        raise AssertionError(f"{expected}, but nothing was raised")
 
 
 # Worlds
@@ -139,7 +125,7 @@ def _check_unfitted(model: Recommender) -> None:
         lambda: model.save("nowhere"),
     ]
     for call in calls:
-        _require_refusal(NotFittedError, "fit", call)
+        require_refusal(NotFittedError, "fit", call)
 
 
 def _check_tells_tastes_apart(model: Recommender) -> None:
@@ -150,7 +136,7 @@ def _check_tells_tastes_apart(model: Recommender) -> None:
     world = _interactions(list(user), list(item), np.ones(len(user)), list(range(size)))
     best = model.fit(world).recommend(None, _N)
     right = own[world.users.index(best[USER_ID]), world.items.index(best[ITEM_ID])].mean()
-    _require(right > 0.8, f"on a checkerboard {right:.0%} of the lists are to the user's taste")
+    require(right > 0.8, f"on a checkerboard {right:.0%} of the lists are to the user's taste")
 
 
 def _check_vectors(model: Recommender, world: Interactions) -> None:
@@ -158,25 +144,25 @@ def _check_vectors(model: Recommender, world: Interactions) -> None:
         ("user_vectors_", model.user_vectors_, world.users),
         ("item_vectors_", model.item_vectors_, world.items),
     ):
-        _require(vectors.dtype == np.float32, f"{name} is {vectors.dtype}, not float32")
-        _require(vectors.ndim == 2, f"{name} has shape {vectors.shape}")
-        _require(len(vectors) == len(ids), f"{name} has {len(vectors)} rows for {len(ids)} ids")
-        _require(np.isfinite(vectors).all(), f"{name} is not finite everywhere")
-    _require(model.users_ == world.users, "users_ are not the users of the fit")
-    _require(model.items_ == world.items, "items_ are not the items of the fit")
+        require(vectors.dtype == np.float32, f"{name} is {vectors.dtype}, not float32")
+        require(vectors.ndim == 2, f"{name} has shape {vectors.shape}")
+        require(len(vectors) == len(ids), f"{name} has {len(vectors)} rows for {len(ids)} ids")
+        require(np.isfinite(vectors).all(), f"{name} is not finite everywhere")
+    require(model.users_ == world.users, "users_ are not the users of the fit")
+    require(model.items_ == world.items, "items_ are not the items of the fit")
 
 
 def _check_lists(model: Recommender, world: Interactions) -> None:
     """The lists are what sorting all inner products gives, in the promised form."""
     lists = model.recommend(None, _N)
-    _require(list(lists) == [USER_ID, RANK, ITEM_ID, SCORE], f"columns of the lists: {list(lists)}")
-    _require(lists[RANK].dtype == np.int32, f"rank is {lists[RANK].dtype}, not int32")
-    _require(lists[SCORE].dtype == np.float32, f"score is {lists[SCORE].dtype}, not float32")
-    _require(
+    require(list(lists) == [USER_ID, RANK, ITEM_ID, SCORE], f"columns of the lists: {list(lists)}")
+    require(lists[RANK].dtype == np.int32, f"rank is {lists[RANK].dtype}, not int32")
+    require(lists[SCORE].dtype == np.float32, f"score is {lists[SCORE].dtype}, not float32")
+    require(
         lists[USER_ID].tolist() == np.repeat(world.users.ids, _N).tolist(),
         f"a list of {_N} for everyone must hold exactly {_N} rows per user, in the users' order",
     )
-    _require(
+    require(
         lists[RANK].tolist() == list(range(1, _N + 1)) * world.n_users,
         f"ranks must run from 1 to {_N} for every user",
     )
@@ -184,12 +170,12 @@ def _check_lists(model: Recommender, world: Interactions) -> None:
     rows = np.repeat(np.arange(world.n_users), np.diff(world.matrix.indptr))
     scores[rows, world.matrix.indices] = -np.inf
     best = -np.sort(-scores, axis=1)[:, :_N].ravel()
-    _require(
+    require(
         np.allclose(lists[SCORE], best, rtol=1e-5, atol=1e-6),
         "the scores are not the best inner products of unseen items, best first",
     )
     given = scores[world.users.index(lists[USER_ID]), world.items.index(lists[ITEM_ID])]
-    _require(
+    require(
         np.allclose(given, best, rtol=1e-5, atol=1e-6),
         "the items listed are not those with the best inner products",
     )
@@ -197,24 +183,24 @@ def _check_lists(model: Recommender, world: Interactions) -> None:
 
 def _check_filters(model: Recommender, world: Interactions) -> None:
     seen = _pairs(world)
-    _require(not _pairs_of(model.recommend(None, _N)) & seen, "a seen item was recommended")
+    require(not _pairs_of(model.recommend(None, _N)) & seen, "a seen item was recommended")
     everything = model.recommend(None, world.n_items, exclude_seen=False)
-    _require(seen <= _pairs_of(everything), "exclude_seen=False still left out seen items")
+    require(seen <= _pairs_of(everything), "exclude_seen=False still left out seen items")
     one, other = world.users.ids[:2]
     wanted = model.recommend([one], 2)[ITEM_ID].tolist()
     blocked = model.recommend([one], _N, blocked=wanted)[ITEM_ID]
-    _require(not set(blocked) & set(wanted), "a blocked item was recommended")
+    require(not set(blocked) & set(wanted), "a blocked item was recommended")
     for_one = model.recommend([other, one], _N, blocked={one: wanted})
-    _require(
+    require(
         not set(for_one[ITEM_ID][_N:]) & set(wanted), "an item blocked for a user was recommended"
     )
-    _require(
+    require(
         for_one[ITEM_ID][:_N].tolist() == model.recommend([other], _N)[ITEM_ID].tolist(),
         "what is blocked for one user changed the list of another",
     )
     some = world.items.ids[::2]
     listed = model.recommend(None, 2, candidates=some)
-    _require(set(listed[ITEM_ID]) <= set(some), "an item outside the candidates was recommended")
+    require(set(listed[ITEM_ID]) <= set(some), "an item outside the candidates was recommended")
 
 
 def _check_too_few(model: Recommender, world: Interactions) -> None:
@@ -223,19 +209,19 @@ def _check_too_few(model: Recommender, world: Interactions) -> None:
     row = int(seen.argmax())
     user, left = world.users.arrow[row].as_py(), int(world.n_items - seen[row])
     rest = model.recommend([user], left)
-    _require(rest[ITEM_ID].nunique() == left, f"{left} items remain, asked for all, not given")
-    _require_refusal(InputError, repr(user), lambda: model.recommend([user], left + 1))
+    require(rest[ITEM_ID].nunique() == left, f"{left} items remain, asked for all, not given")
+    require_refusal(InputError, repr(user), lambda: model.recommend([user], left + 1))
 
 
 def _check_users_alone(model: Recommender, world: Interactions) -> None:
     together = model.recommend(None, _N)
     alone = [model.recommend([user], _N) for user in reversed(world.users.ids)]
-    _require(
+    require(
         together.equals(pd.concat(alone[::-1], ignore_index=True)),
         "users asked for together and one by one get different lists",
     )
     backwards = model.recommend(list(world.users.ids[::-1]), _N)
-    _require(
+    require(
         backwards.equals(pd.concat(alone, ignore_index=True)),
         "lists do not come in the order in which users were asked for",
     )
@@ -243,13 +229,13 @@ def _check_users_alone(model: Recommender, world: Interactions) -> None:
 
 def _check_fold_in(model: Recommender, world: Interactions) -> None:
     folded = model.fold_in(world)
-    _require(folded.dtype == np.float32, f"fold_in gives {folded.dtype}, not float32")
-    _require(
+    require(folded.dtype == np.float32, f"fold_in gives {folded.dtype}, not float32")
+    require(
         np.allclose(folded, model.user_vectors_, rtol=1e-5, atol=1e-6),
         "folding in the fitted histories does not give the fitted vectors",
     )
     rows = np.arange(world.n_users)[::-3]
-    _require(
+    require(
         np.array_equal(model.fold_in(_part(world, rows)), folded[rows]),
         "the vector of a user depends on who else is folded in",
     )
@@ -259,8 +245,8 @@ def _check_fold_in(model: Recommender, world: Interactions) -> None:
     more = IdMap(pa.concat_arrays([world.items.arrow, IdMap.of(_unknown(world.items)).arrow]))
     history = Interactions(strangers, world.items, known.matrix).for_items(more)
     listed = model.recommend(None, _N, history=history)
-    _require(set(listed[USER_ID]) == {"stranger"}, "history= must bring its own users")
-    _require(
+    require(set(listed[USER_ID]) == {"stranger"}, "history= must bring its own users")
+    require(
         listed[ITEM_ID].tolist() == model.recommend(known.users.ids, _N)[ITEM_ID].tolist(),
         "a new user with the history of a known one gets another list",
     )
@@ -271,30 +257,30 @@ def _unknown(ids: IdMap) -> list[Any]:
 
 
 def _check_refusals(model: Recommender, world: Interactions) -> None:
-    _require_refusal(InputError, "n = 0", lambda: model.recommend(None, 0))
-    _require_refusal(InputError, "catalogue", lambda: model.recommend(None, world.n_items + 1))
+    require_refusal(InputError, "n = 0", lambda: model.recommend(None, 0))
+    require_refusal(InputError, "catalogue", lambda: model.recommend(None, world.n_items + 1))
     unknown = _unknown(world.users)
-    _require_refusal(UnknownIdError, "history=", lambda: model.recommend(unknown, 1))
+    require_refusal(UnknownIdError, "history=", lambda: model.recommend(unknown, 1))
 
 
 def _check_files(model: Recommender, world: Interactions) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
         loaded = Recommender.load(Path(folder) / "model")
-    _require(type(loaded) is type(model), f"a {type(model).__name__} came back as {loaded!r}")
-    _require(repr(loaded) == repr(model), f"hyper-parameters {model!r} came back as {loaded!r}")
-    _require(
+    require(type(loaded) is type(model), f"a {type(model).__name__} came back as {loaded!r}")
+    require(repr(loaded) == repr(model), f"hyper-parameters {model!r} came back as {loaded!r}")
+    require(
         loaded.recommend(None, _N).equals(model.recommend(None, _N)),
         "the lists after save and load are not those before",
     )
-    _require(
+    require(
         np.array_equal(loaded.fold_in(world), model.fold_in(world)),
         "the folded-in vectors after save and load are not those before",
     )
 
 
 def _check_same_again(first: Recommender, second: Recommender) -> None:
-    _require(
+    require(
         np.array_equal(first.item_vectors_, second.item_vectors_)
         and np.array_equal(first.user_vectors_, second.user_vectors_),
         "two fits on the same interactions, in another order, give different vectors",

@@ -1,0 +1,123 @@
+"""What a command says: words for people on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prodgen_rec.errors import (
+    BundleError,
+    MissingExtraError,
+    ProdgenError,
+    TrainingDivergedError,
+)
+
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (BundleError, 4),
+    (TrainingDivergedError, 5),
+    (MissingExtraError, 6),
+    (ProdgenError, 3),
+    (OSError, 7),
+)
+NOT_INSTALLED = 6
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says when a disk or quota is full, or a file too large."""
+
+
+class Reporter:
+    """Tells what goes on, and at the end what came out.
+
+    Parameters
+    ----------
+    as_json
+        Results go to standard output as one JSON object, and nothing else is said.
+    quiet
+        Nothing but results is said.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.talks = not (as_json or quiet)
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+        if self.talks:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Say what is being done, and how long it took."""
+        self.say(f"{text} …")
+        start = time.monotonic()
+        yield
+        self.say(f"  done in {time.monotonic() - start:.1f} s")
+
+    @contextmanager
+    def bar(self, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar on a terminal; what it gives is called with the number just done."""
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        shown = self.talks and console.is_terminal
+        with Progress(console=console, transient=True, disable=not shown) as progress:
+            task = progress.add_task("", total=total)
+            yield lambda n: progress.advance(task, n)
+
+    def result(self, values: Mapping[str, Any], text: str) -> None:
+        """The outcome: ``values`` as JSON, or ``text`` for people, on standard output."""
+        print(as_json(values) if self.as_json else text, flush=True)
+
+
+def listed(ids: Sequence[Any]) -> str:
+    """The first few of some ids, for people."""
+    return ", ".join(repr(_plain(one)) for one in ids[:3]) + (", …" if len(ids) > 3 else "")
+
+
+def counted(ids: Sequence[Any]) -> dict[str, Any]:
+    """How many ids there are, and the first of them, for scripts."""
+    return {"n": len(ids), "first": ids[:10]}
+
+
+def as_json(values: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """Values as JSON that every reader takes: what is not finite becomes null."""
+    return json.dumps(_plain(values), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Exit code of an error that a user can do something about; None for a defect."""
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
+        error = error.__cause__
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), None)
+
+
+def explain(error: BaseException) -> str:
+    """An error in one sentence."""
+    if isinstance(error, KeyboardInterrupt):
+        return (
+            "interrupted; no file was left half-written; the same command again starts over, "
+            "a fit goes on from its last checkpoint"
+        )
+    if not isinstance(error, OSError) or isinstance(error, ProdgenError):
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return place + (error.strerror or str(error))

@@ -1,0 +1,106 @@
+"""Where commands write: checked before the work, whole or not at all after it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prodgen_rec.cli.console import NO_ROOM, Reporter
+from prodgen_rec.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import pyarrow as pa
+
+
+def check_table(out: Path) -> None:
+    """Refuse a place where no Parquet file can be written.
+
+    Raises
+    ------
+    InputError
+        It has another ending, is a folder, or lies in a file.
+    """
+    if out.suffix not in (".parquet", ".pq"):
+        raise InputError(f"--out: {out} must end in .parquet, the format that is written")
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; expected the name of a file to write")
+    check_folder(out.parent)
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a place that is no folder and cannot become one.
+
+    Raises
+    ------
+    InputError
+        It is a file, or lies in one.
+    """
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"--out: {place} is a file; expected a folder, or a new name")
+
+
+def write_by_users(
+    out: Path,
+    user_ids: pa.Array,
+    rows: Callable[[pa.Array], pd.DataFrame],
+    *,
+    at_a_time: int,
+    report: Reporter,
+) -> int:
+    """Write the rows of some users at a time to one Parquet file; returns the number of rows.
+
+    Raises
+    ------
+    OSError
+        For instance a full disk; what stood at ``out`` is intact.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from prodgen_rec.storage import atomic_file
+
+    n_rows, writer = 0, None
+    with _no_room_at(out), atomic_file(out) as temporary, report.bar(len(user_ids)) as advance:
+        try:
+            for start in range(0, len(user_ids), at_a_time):
+                some = user_ids[start : start + at_a_time]
+                table = pa.Table.from_pandas(rows(some), preserve_index=False)
+                writer = writer or pq.ParquetWriter(
+                    temporary, table.schema, write_page_checksum=True
+                )
+                writer.write_table(table)
+                n_rows += table.num_rows
+                advance(len(some))
+        finally:
+            if writer is not None:
+                writer.close()
+    return n_rows
+
+
+@contextmanager
+def _no_room_at(out: Path) -> Iterator[None]:
+    """Say which file there is no room for, which Arrow does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        reason = f"{os.strerror(error.errno)}; what stood there is intact: make room and run again"
+        raise OSError(error.errno, reason, str(out)) from error
+
+
+def png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Picture uint8 (height, width, 3) as PNG bytes: exact, and as small as PNG gets."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,191 @@
+"""``fit``, ``recommend`` and ``imagine``: from files to a bundle, and from a bundle to files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prodgen_rec import columns
+from prodgen_rec.cli.console import counted, listed
+from prodgen_rec.cli.inputs import Inputs, read_settings
+from prodgen_rec.cli.options import Cold
+from prodgen_rec.cli.outputs import check_folder, check_table, png, write_by_users
+from prodgen_rec.cli.startup import start_tensorflow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from prodgen_rec.catalog import Catalog
+    from prodgen_rec.interactions import Interactions
+    from prodgen_rec.personalizer import Personalizer
+
+_RECOMMEND_CHUNK = 20_000
+_IMAGINE_CHUNK = 512
+
+
+def fit(
+    *,
+    events: Path,
+    items: Path,
+    photos: Path,
+    out: Path,
+    size: int | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    config: Path | None = None,
+    event_weights: str = "",
+    inputs: Inputs,
+) -> dict[str, Any]:
+    """Fit a personalizer and write its bundle; returns what is worth knowing about it."""
+    from prodgen_rec.bundle import check_replaceable
+    from prodgen_rec.personalizer import Personalizer
+
+    report = inputs.report
+    settings = read_settings(config, size=size, event_weights=event_weights)
+    place = out.resolve()  # "." has no name to put the checkpoints beside
+    check_replaceable(place)
+    check_folder(place.parent)
+    work = place.with_name(f"{place.name}.training")
+    log = inputs.read_log(events, settings)
+    catalog = _read_catalog(items, photos, settings.imagery.size, work / "photos", inputs)
+    inputs.check_columns_found()
+    start_tensorflow(report)
+    with report.step("learning preferences and pictures"):
+        if any(work.glob("*.npz")):
+            report.say(f"  going on from the checkpoints in {work}")
+        personalizer = Personalizer(settings, seed=seed).fit(
+            log,
+            catalog,
+            minutes=minutes,
+            steps=steps,
+            checkpoint_folder=work,
+            progress=report.talks,
+        )
+    unpictured = _without_photo(personalizer)
+    if len(unpictured):
+        report.say(
+            f"  {len(unpictured):,} items of the log have no photo: {listed(unpictured)}; "
+            "they are recommended, and never pictured"
+        )
+    with report.step(f"writing {out}"):
+        personalizer.save(place)
+    shutil.rmtree(work, ignore_errors=True)
+    return {
+        "bundle": str(out),
+        "events": vars(log.report),
+        "users": len(personalizer.recommender_.users_),
+        "items": catalog.report.n_items,
+        "photos": catalog.report.n_photos,
+        "missing_photos": counted(catalog.report.missing),
+        "broken_photos": counted(catalog.report.broken),
+        "log_items_without_photo": counted(unpictured),
+        "steps": {
+            phase: int(table["step"].iloc[-1])
+            for phase, table in personalizer.training_logs().items()
+        },
+    }
+
+
+def recommend(
+    *,
+    bundle: Path,
+    events: Path,
+    out: Path,
+    users: str = "all",
+    n: int = 20,
+    cold: Cold = Cold.POPULAR,
+    inputs: Inputs,
+) -> dict[str, Any]:
+    """Write the best n items of each user to a Parquet file."""
+    check_table(out)
+    personalizer, history, user_ids = inputs.open_for_users(bundle, events, users)
+
+    def rows(some: pa.Array) -> pd.DataFrame:
+        return personalizer.recommend(some, n, events=history, cold=cold.value)
+
+    with inputs.report.step(f"recommending {n} items to {len(user_ids):,} users"):
+        n_rows = write_by_users(
+            out, user_ids, rows, at_a_time=_RECOMMEND_CHUNK, report=inputs.report
+        )
+    return _served(personalizer, history, user_ids, n_rows, out, inputs)
+
+
+def imagine(
+    *,
+    bundle: Path,
+    events: Path,
+    out: Path,
+    users: str = "all",
+    n: int = 4,
+    seed: int = 0,
+    guidance: float | None = None,
+    cold: Cold = Cold.POPULAR,
+    inputs: Inputs,
+) -> dict[str, Any]:
+    """Write n pictures of each user to a Parquet file, encoded as PNG."""
+    check_table(out)
+    personalizer, history, user_ids = inputs.open_for_users(bundle, events, users)
+    start_tensorflow(inputs.report)
+
+    def rows(some: pa.Array) -> pd.DataFrame:
+        made = personalizer.imagine(
+            some, n, events=history, seed=seed, guidance=guidance, cold=cold.value
+        )
+        table = made.table
+        table.insert(2, columns.IMAGE, [png(image) for image in made.images])
+        return table
+
+    with inputs.report.step(f"imagining {n} pictures for {len(user_ids):,} users"):
+        n_rows = write_by_users(out, user_ids, rows, at_a_time=_IMAGINE_CHUNK, report=inputs.report)
+    return _served(personalizer, history, user_ids, n_rows, out, inputs)
+
+
+def _read_catalog(items: Path, photos: Path, size: int, cache: Path, inputs: Inputs) -> Catalog:
+    from prodgen_rec.catalog import read_catalog
+
+    mapping = inputs.columns_of(items, [columns.ITEM_ID])
+    if columns.PHOTO in inputs.mapping:
+        mapping[columns.PHOTO] = inputs.mapping[columns.PHOTO]
+    with inputs.report.step(f"reading {items} and {photos}"):
+        catalog = read_catalog(
+            items,
+            photos,
+            size=size,
+            columns=mapping,
+            cache_dir=cache,
+            progress=inputs.report.talks,
+        )
+        inputs.report.say(f"  {catalog.report.summary()}")
+    return catalog
+
+
+def _without_photo(personalizer: Personalizer) -> list[Any]:
+    """Ids of the items of the fitted log that have no photo."""
+    log_items, catalog = personalizer.recommender_.items_, personalizer.catalog_
+    place = catalog.items.find(log_items.arrow)
+    lacking = (place < 0) | (catalog.photo_index[place] < 0)
+    return list(log_items.take(np.flatnonzero(lacking)))
+
+
+def _served(
+    personalizer: Personalizer,
+    history: Interactions,
+    user_ids: pa.Array,
+    n_rows: int,
+    out: Path,
+    inputs: Inputs,
+) -> dict[str, Any]:
+    asked = history.for_users(user_ids, allow_unknown=True)
+    is_warm = personalizer.recommender_.fold_in(asked).any(axis=1)
+    cold = list(asked.users.take(np.flatnonzero(~is_warm)))
+    if cold:
+        inputs.report.say(
+            f"  {len(cold):,} of {len(user_ids):,} users have no usable history: {listed(cold)}; "
+            "they were served like the average user"
+        )
+    return {"out": str(out), "users": len(user_ids), "cold_users": counted(cold), "rows": n_rows}

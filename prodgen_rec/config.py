@@ -1,0 +1,71 @@
+"""Settings of the personalizer, as code and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prodgen_rec.columns import EVENT_WEIGHTS
+from prodgen_rec.errors import ConfigError
+from prodgen_rec.imagery import ImageryConfig
+from prodgen_rec.preferences import ALS
+
+
+class PreferencesConfig(BaseModel):
+    """Settings of the recommender, see `ALS`.
+
+    ``alpha`` is per unit of evidence, and one purchase weighs 5 by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factors: int = ALS.factors
+    regularization: float = ALS.regularization
+    alpha: float = 4.0
+    iterations: int = ALS.iterations
+
+
+class PersonalizerConfig(BaseModel):
+    """Settings of `Personalizer`.
+
+    Attributes
+    ----------
+    event_weights
+        Evidence of one event by name; its keys are the events that a log may hold.
+    half_life_days
+        Days after which an event counts half; None for no decay.
+    condition
+        Vector that the image model learns from: of the user's ``full`` history, or of the
+        history without the item in the picture (``leave_one_out``).
+    preferences, imagery
+        Settings of the two halves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_weights: dict[str, float] = Field(default_factory=lambda: dict(EVENT_WEIGHTS))
+    half_life_days: float | None = None
+    condition: Literal["full", "leave_one_out"] = "full"
+    preferences: PreferencesConfig = PreferencesConfig()
+    imagery: ImageryConfig = ImageryConfig()
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> PersonalizerConfig:
+        """Settings from nested plain values, as a TOML or JSON file holds them.
+
+        Raises
+        ------
+        ConfigError
+            Names the first setting that is unknown or out of range, and what was expected.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ConfigError(
+                f"setting {name} = {first['input']!r}: {first['msg'].lower()}; "
+                f"the sections and settings are those of {cls.__name__}"
+            ) from error

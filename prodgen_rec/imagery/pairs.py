@@ -1,0 +1,127 @@
+"""The pairs that an image model learns from: a preference, and a photo of what was taken.
+
+This module needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prodgen_rec.errors import InputError
+from prodgen_rec.imagery.condition import Vectors, finite_rows
+
+if TYPE_CHECKING:
+    from prodgen_rec.preferences import ALS
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Training pairs: a preference vector and the photo of an item its user took.
+
+    Attributes
+    ----------
+    vectors
+        float32 (n_pairs, d), finite.
+    photo_rows
+        int64 (n_pairs,), row of the photo in the array of photos.
+    weights
+        float64 (n_pairs,), relative frequency with which a pair is drawn, at least 0.
+
+    Raises
+    ------
+    InputError
+        There are no pairs, the arrays do not fit together, or a value is out of range.
+    """
+
+    vectors: Vectors
+    photo_rows: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if not len(self.vectors) == len(self.photo_rows) == len(self.weights):
+            raise InputError(
+                f"pairs need as many vectors as photo rows and weights, got {len(self.vectors)}, "
+                f"{len(self.photo_rows)} and {len(self.weights)}"
+            )
+        if len(self.vectors) == 0:
+            raise InputError(
+                "no training pairs: no user took an item that has a photo; "
+                "check that the item ids of the log and of the photos match"
+            )
+        finite_rows(self.vectors, self.vectors.shape[-1], "the vectors of the pairs")
+        if not ((self.weights >= 0) & np.isfinite(self.weights)).all() or not self.weights.any():
+            raise InputError(
+                "weights of pairs must be finite and at least 0, one of them above, "
+                f"got {self.weights.min()} to {self.weights.max()}"
+            )
+
+    def check_photo_rows(self, n_photos: int) -> None:
+        """Refuse pairs that point outside an array of photos.
+
+        Raises
+        ------
+        InputError
+            Names the first such pair.
+        """
+        outside = np.flatnonzero((self.photo_rows < 0) | (self.photo_rows >= n_photos))
+        if len(outside):
+            raise InputError(
+                f"{len(outside)} of {len(self.photo_rows)} pairs have no photo: pair {outside[0]} "
+                f"has photo row {self.photo_rows[outside[0]]}, photos are 0 to {n_photos - 1}"
+            )
+
+
+def taken_pairs(
+    recommender: ALS, photo_rows: npt.NDArray[np.int64], *, leave_one_out: bool = False
+) -> Pairs:
+    """Pairs of every user of a fit with every item of positive evidence that has a photo.
+
+    Parameters
+    ----------
+    recommender
+        Fitted.
+    photo_rows
+        int64 (n_items,), row of the photo of each item of the fit, -1 where it has none.
+    leave_one_out
+        Take the vector of the user's history without the item in the picture, rather than that
+        of the whole history.
+
+    Raises
+    ------
+    InputError
+        There are no such pairs.
+    """
+    pairs = recommender.interactions_.matrix.tocoo()
+    taken = (pairs.data > 0) & (photo_rows[pairs.col] >= 0)
+    users = pairs.row[taken]
+    if leave_one_out:
+        vectors = recommender.leave_one_out(recommender.interactions_)[taken]
+    else:
+        vectors = recommender.user_vectors_[users]
+    weights = user_balanced_weights(users, pairs.data[taken])
+    return Pairs(vectors, photo_rows[pairs.col[taken]], weights)
+
+
+def user_balanced_weights(
+    user_index: npt.NDArray[np.integer[Any]], evidence: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.float64]:
+    """Weight of each pair so that a user's pairs together weigh √(number of pairs).
+
+    That is half-way (geometrically) between one vote per user and one per pair: heavy users
+    do not own the model, and a user with one pair does not weigh as much as one with fifty.
+    Within a user, a pair weighs in proportion to its evidence.
+
+    Parameters
+    ----------
+    user_index
+        int (n_pairs,), dense index of the pair's user.
+    evidence
+        float (n_pairs,), net evidence of the pair, above 0.
+    """
+    counts = np.bincount(user_index)
+    totals = np.bincount(user_index, weights=evidence)
+    return np.asarray(evidence * (np.sqrt(counts) / np.maximum(totals, 1e-300))[user_index])

@@ -1,0 +1,219 @@
+"""What a personalizer has learned, and how that becomes a bundle.
+
+Reading a bundle needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prodgen_rec.bundle import fingerprint, verified_bundle, write_bundle
+from prodgen_rec.catalog import Catalog
+from prodgen_rec.config import PersonalizerConfig
+from prodgen_rec.errors import BundleCorruptError, CatalogError
+from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.imagery.nearest import ItemLatents
+from prodgen_rec.imagery.pairs import taken_pairs
+from prodgen_rec.imagery.saved import SavedImageModel
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences import ALS, Popularity
+from prodgen_rec.storage import load_arrays, save_arrays
+
+if TYPE_CHECKING:
+    from prodgen_rec.imagery import Budget, ConditionalVAE
+
+_PREFERENCES, _CATALOG, _IMAGERY = "preferences", "catalog", "imagery"
+_ITEM_LATENTS = "item_latents.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a personalizer has learned.
+
+    Parameters
+    ----------
+    config, seed
+        Settings of the personalizer.
+    recommender
+        Fitted.
+    catalog
+        Items and photos.
+    image_model
+        Fitted, or as its files hold it.
+    item_latents
+        float32 (n_photos, latent_size), of the items with a photo, in the order of the catalogue.
+    training
+        Last figures of each training phase, by name.
+    """
+
+    config: PersonalizerConfig
+    seed: int
+    recommender: ALS
+    catalog: Catalog
+    image_model: ConditionalVAE | SavedImageModel
+    item_latents: npt.NDArray[np.float32]
+    training: dict[str, dict[str, float]]
+
+    @classmethod
+    def learn(
+        cls,
+        config: PersonalizerConfig,
+        seed: int,
+        history: Interactions,
+        catalog: Catalog,
+        budget: Budget,
+        *,
+        checkpoint_folder: Path | None,
+        progress: bool,
+    ) -> Fitted:
+        """Fit both halves; see `Personalizer.fit`.
+
+        Raises
+        ------
+        CatalogError
+            The photos have another size than the settings say, or no item of the log has one.
+        """
+        from prodgen_rec.imagery import ConditionalVAE
+
+        rows = _checked_photo_rows(history.items, catalog, config.imagery.size)
+        recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(history)
+        model = ConditionalVAE(config.imagery, seed=seed).fit(
+            catalog.photos,
+            taken_pairs(recommender, rows, leave_one_out=config.condition == "leave_one_out"),
+            budget,
+            checkpoint_folder=checkpoint_folder,
+            progress=progress,
+        )
+        in_order = catalog.photo_index[catalog.photo_index >= 0]
+        return cls(
+            config,
+            seed,
+            recommender,
+            catalog,
+            image_model=model,
+            item_latents=model.encode(catalog.photos)[in_order],
+            training={
+                phase: {str(name): float(value) for name, value in log.iloc[-1].items()}
+                for phase, log in model.history_.items()
+            },
+        )
+
+    @cached_property
+    def model(self) -> ConditionalVAE:
+        """The image model.
+
+        A load leaves building its networks to the first picture: TensorFlow takes seconds to
+        import, and recommending needs none of it.
+        """
+        if not isinstance(self.image_model, SavedImageModel):
+            return self.image_model
+        from prodgen_rec.imagery import ConditionalVAE
+
+        return ConditionalVAE.restore(self.image_model)
+
+    @cached_property
+    def items(self) -> ItemLatents:
+        """The items with a photo, to find what a picture looks like."""
+        return ItemLatents(IdMap(as_id_array(self.catalog.with_photo())), self.item_latents)
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        """What users without a usable history are recommended."""
+        return Popularity().fit(self.recommender.interactions_)
+
+    def save(self, path: Path | str) -> None:
+        """Write a bundle; see `prodgen_rec.bundle.write_bundle`."""
+
+        def write_parts(folder: Path) -> None:
+            self.recommender.save(folder / _PREFERENCES)
+            self.catalog.save(folder / _CATALOG)
+            (folder / _IMAGERY).mkdir()
+            self.image_model.save(folder / _IMAGERY)
+            save_arrays(folder / _IMAGERY / _ITEM_LATENTS, {"latents": self.item_latents})
+
+        content = {
+            "config": self.config.model_dump(),
+            "seed": self.seed,
+            "item_vectors_sha256": fingerprint(self.recommender.item_vectors_),
+            "data": _described(self.recommender.interactions_, self.catalog),
+            "training": self.training,
+        }
+        write_bundle(path, content, write_parts)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Fitted:
+        """Verify and read a bundle; see `prodgen_rec.bundle.verified_bundle`.
+
+        Raises
+        ------
+        BundleError, BundleCorruptError, BundleVersionError
+            There is no bundle, a part is damaged, or a newer version wrote it.
+        """
+        with verified_bundle(path) as (folder, content):
+            recommender = ALS.load(folder / _PREFERENCES)
+            # Retraining a factorization turns its space around, which no shape betrays.
+            if fingerprint(recommender.item_vectors_) != content["item_vectors_sha256"]:
+                raise BundleCorruptError(
+                    f"{path}: the image model was trained on other item vectors than those in "
+                    f"{_PREFERENCES}/; a refitted recommender needs a new image model: fit again"
+                )
+            catalog = Catalog.load(folder / _CATALOG)
+            return cls(
+                config=PersonalizerConfig.parse(content["config"]),
+                seed=content["seed"],
+                recommender=recommender,
+                catalog=catalog,
+                image_model=SavedImageModel.read(folder / _IMAGERY),
+                item_latents=_latents_of(catalog, folder / _IMAGERY / _ITEM_LATENTS),
+                training=content["training"],
+            )
+
+
+def photo_rows(items: IdMap, catalog: Catalog) -> npt.NDArray[np.int64]:
+    """Row in the photos of a catalogue of each item, int64 (n_items,), -1 where there is none."""
+    place = catalog.items.find(items.arrow)
+    return np.where(place >= 0, catalog.photo_index[place], -1)
+
+
+def _checked_photo_rows(items: IdMap, catalog: Catalog, size: int) -> npt.NDArray[np.int64]:
+    if catalog.size != size:
+        raise CatalogError(
+            f"the photos of the catalogue have {catalog.size} pixels a side, and the setting "
+            f"imagery.size is {size}; read the catalogue with size={size}"
+        )
+    rows = photo_rows(items, catalog)
+    if (rows < 0).all():
+        of_log, of_catalog = (repr(ids.arrow[0].as_py()) for ids in (items, catalog.items))
+        raise CatalogError(
+            f"none of the {len(items)} items of the log has a photo in the catalogue; ids of the "
+            f"log look like {of_log}, of the catalogue like {of_catalog}"
+        )
+    return rows
+
+
+def _described(history: Interactions, catalog: Catalog) -> dict[str, Any]:
+    """What was fitted, in numbers."""
+    matrix = history.matrix
+    return {
+        "n_users": history.n_users,
+        "n_items": history.n_items,
+        "n_pairs": history.n_pairs,
+        "n_photos": catalog.report.n_photos,
+        "interactions_sha256": fingerprint(matrix.indptr, matrix.indices, matrix.data),
+    }
+
+
+def _latents_of(catalog: Catalog, path: Path) -> npt.NDArray[np.float32]:
+    latents = load_arrays(path).get("latents", np.empty(0, np.float32))
+    n_photos = catalog.report.n_photos
+    if latents.ndim != 2 or len(latents) != n_photos:
+        raise BundleCorruptError(
+            f"{path}: latents of shape {latents.shape} for {n_photos} items with a photo; fit again"
+        )
+    return latents

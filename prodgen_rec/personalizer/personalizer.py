@@ -1,0 +1,369 @@
+"""The one object that joins both halves: preferences from a log, pictures from preferences."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from scipy.sparse import csr_array
+
+from prodgen_rec.catalog import Catalog
+from prodgen_rec.columns import ITEM_ID, RANK, SCORE, SIMILARITY, USER_ID
+from prodgen_rec.config import PersonalizerConfig
+from prodgen_rec.errors import ConfigError, InputError, NotFittedError
+from prodgen_rec.events import read_events
+from prodgen_rec.ids import IdArray
+from prodgen_rec.imagery.noise import user_noise
+from prodgen_rec.imagery.saved import SavedImageModel
+from prodgen_rec.interactions import Interactions, build_interactions
+from prodgen_rec.personalizer.fitted import Fitted, photo_rows
+from prodgen_rec.personalizer.results import Imagined, UserVectors
+from prodgen_rec.preferences import ALS
+from prodgen_rec.preferences.filters import Blocked
+
+if TYPE_CHECKING:
+    from prodgen_rec.imagery import ConditionalVAE
+
+Vectors = npt.NDArray[np.float32]
+
+Cold = Literal["error", "popular"]
+"""What users without a usable history get: an error, or what the shop's average user would."""
+
+_DEFAULT_MINUTES = 20.0
+
+
+class Personalizer:
+    """Fits a recommender and an image model on one shop, and serves its users.
+
+    Parameters
+    ----------
+    config
+        Settings; the defaults are meant to be good.
+    seed
+        Seed of everything that is drawn in fitting.
+    """
+
+    _learned: Fitted
+
+    def __init__(self, config: PersonalizerConfig | None = None, *, seed: int = 0) -> None:
+        self.config = config or PersonalizerConfig()
+        self.seed = seed
+
+    # Fitting ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        events: Any,
+        catalog: Catalog,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        checkpoint_folder: Path | str | None = None,
+        progress: bool = True,
+    ) -> Self:
+        """Learn preferences from a log, and pictures from preferences and photos.
+
+        Parameters
+        ----------
+        events
+            `Events`, `Interactions`, or whatever `read_events` takes.
+        catalog
+            Items with photos, read with ``size=config.imagery.size``.
+        minutes, steps
+            Training budget of the image model, one of the two; 20 minutes by default. Minutes
+            are turned into steps by the speed of the first ones.
+        checkpoint_folder
+            Keeps checkpoints and logs of the training; the same call resumes from them.
+        progress
+            Show progress bars on a terminal.
+
+        Raises
+        ------
+        EventsError, CatalogError
+            The log or catalogue cannot be used, or no item of the log has a photo.
+        TrainingDivergedError
+            The loss became NaN; the last good state is in the checkpoint folder.
+        """
+        from prodgen_rec.imagery import Budget
+
+        if minutes is None and steps is None:
+            minutes = _DEFAULT_MINUTES
+        self._learned = Fitted.learn(
+            self.config,
+            self.seed,
+            self.interactions(events),
+            catalog,
+            Budget(steps=steps, minutes=minutes),
+            checkpoint_folder=None if checkpoint_folder is None else Path(checkpoint_folder),
+            progress=progress,
+        )
+        return self
+
+    def interactions(self, events: Any) -> Interactions:
+        """Evidence in a log, by the settings of this personalizer.
+
+        ``events`` is `Events`, or whatever `read_events` takes; `Interactions` are returned
+        unchanged. With ``half_life_days``, ages count from the newest event of this log.
+        """
+        if isinstance(events, Interactions):
+            return events
+        weights = self.config.event_weights
+        return build_interactions(
+            read_events(events, event_weights=weights),
+            event_weights=weights,
+            half_life_days=self.config.half_life_days,
+        )
+
+    # What was learned
+
+    @property
+    def recommender_(self) -> ALS:
+        """The fitted recommender."""
+        return self._fitted().recommender
+
+    @property
+    def catalog_(self) -> Catalog:
+        """Items and photos."""
+        return self._fitted().catalog
+
+    @property
+    def image_model_(self) -> ConditionalVAE:
+        """The fitted image model; asking for it loads TensorFlow."""
+        return self._fitted().model
+
+    @property
+    def n_unphotographed_(self) -> int:
+        """Items of the fitted log that have no photo in the catalogue."""
+        return int((photo_rows(self.recommender_.items_, self.catalog_) < 0).sum())
+
+    def training_logs(self) -> dict[str, pd.DataFrame]:
+        """Log of each training phase, empty after a load; see `Trainer.run`."""
+        model = self._fitted().image_model
+        return {} if isinstance(model, SavedImageModel) else dict(model.history_)
+
+    # Serving ---------------------------------------------------------------------------
+
+    def fold_in(self, events: Any) -> UserVectors:
+        """Preference vectors of the users of a log, known to the fit or not.
+
+        They are what the fit would have found, with its item vectors held fixed; items that
+        the fit did not know are ignored.
+        """
+        recommender = self.recommender_
+        history = self.interactions(events)
+        return UserVectors(history.users.ids, recommender.fold_in(history))
+
+    def is_cold(self, events: Any) -> npt.NDArray[np.bool_]:
+        """Whether a user has no usable history, bool (n_users,), in the order of the ids.
+
+        Usable is positive evidence for an item that somebody took in the fit.
+        """
+        recommender = self.recommender_
+        evidence = self.interactions(events).for_items(recommender.items_).matrix
+        positive = csr_array(
+            (np.maximum(evidence.data, 0), evidence.indices, evidence.indptr), shape=evidence.shape
+        )
+        return np.asarray(positive @ recommender.item_vectors_.any(axis=1) == 0)
+
+    def recommend(
+        self,
+        users: Iterable[Any] | None,
+        n: int,
+        *,
+        events: Any = None,
+        exclude_seen: bool = True,
+        candidates: Iterable[Any] | None = None,
+        blocked: Blocked | None = None,
+        cold: Cold = "error",
+    ) -> pd.DataFrame:
+        """Best n items for each user, exactly, over the whole catalogue.
+
+        Parameters
+        ----------
+        users
+            Raw user ids, each once; None means everyone in ``events``, or else in the fit.
+        n
+            Items per user, at least 1.
+        events
+            Histories that take the place of those of the fit: newer ones, or of new users.
+        exclude_seen, candidates, blocked
+            See `Recommender.recommend`.
+        cold
+            Users without a usable history are an error, or get the popular items.
+
+        Returns
+        -------
+        Exactly n rows for each user, in the order given, with columns ``user_id``, ``rank``
+        (int32 from 1), ``item_id``, ``score`` (float32; for popular items the number of users).
+
+        Raises
+        ------
+        InputError
+            Fewer than n items remain for some user, or a user has no usable history.
+        """
+        history = self._histories(users, events)
+        is_cold = self._checked_cold(history, cold)
+        learned = self._fitted()
+        lists = [
+            recommender.recommend(
+                None,
+                n,
+                exclude_seen=exclude_seen,
+                candidates=candidates,
+                blocked=blocked,
+                history=history.for_users(history.users.arrow.filter(pa.array(mask))),
+            )
+            for recommender, mask in (
+                (learned.recommender, ~is_cold),
+                (learned.popularity, is_cold),
+            )
+            if mask.any() or not len(mask)
+        ]
+        place = np.argsort(np.repeat(np.argsort(is_cold, kind="stable"), n), kind="stable")
+        return pd.concat(lists, ignore_index=True).iloc[place].reset_index(drop=True)
+
+    def imagine(
+        self,
+        users: Iterable[Any] | None,
+        n: int,
+        *,
+        events: Any = None,
+        seed: int = 0,
+        guidance: float | None = None,
+        cold: Cold = "error",
+    ) -> Imagined:
+        """Make n pictures for each user.
+
+        A user's pictures follow from the bundle, the user's history, the user's id, ``seed``,
+        ``guidance`` and ``n`` alone: order, batches and threads change nothing, to the last bit.
+
+        Parameters
+        ----------
+        users
+            Raw user ids, each once; None means everyone in ``events``, or else in the fit.
+        n
+            Pictures per user, at least 1.
+        events
+            Histories that take the place of those of the fit.
+        seed
+            Another seed gives other pictures of the same taste.
+        guidance
+            0 ignores the user's taste, 1 follows it, more exaggerates it; by default what
+            ``config.imagery.guidance`` says.
+        cold
+            Users without a usable history are an error, or get pictures of the shop's average
+            taste.
+
+        Raises
+        ------
+        InputError
+            n is below 1, or a user has no usable history.
+        """
+        n = _checked_count(n)
+        history = self._histories(users, events)
+        self._checked_cold(history, cold)
+        model = self.image_model_
+        vectors = np.repeat(self.recommender_.fold_in(history), n, axis=0)
+        noise = user_noise(seed, history.users.arrow, n, model.latent_size)
+        latents = model.sample_latents(
+            vectors,
+            noise.reshape(-1, model.latent_size),
+            guidance=self.config.imagery.guidance if guidance is None else guidance,
+        )
+        item_ids, similarity = self._fitted().items.nearest(latents)
+        score = self._scores(vectors, item_ids)
+        order = _best_first(score, n)
+        table = pd.DataFrame(
+            {
+                USER_ID: np.repeat(history.users.ids, n),
+                RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), history.n_users),
+                ITEM_ID: item_ids[order],
+                SCORE: score[order],
+                SIMILARITY: similarity[order],
+            }
+        )
+        return Imagined(table, model.decode(latents[order]))
+
+    # Files -----------------------------------------------------------------------------
+
+    def save(self, path: Path | str) -> None:
+        """Write a bundle, whole or not at all; a bundle that stood there is replaced.
+
+        Raises
+        ------
+        BundleError
+            Something that is no bundle stands at ``path``.
+        OSError
+            For instance a full disk; what stood at ``path`` is intact.
+        """
+        self._fitted().save(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a bundle; every part is verified first.
+
+        What is loaded stays as it is when another bundle takes the place of this one.
+
+        Raises
+        ------
+        BundleError, BundleCorruptError, BundleVersionError
+            There is no bundle, a part is damaged, or a newer version wrote it.
+        """
+        learned = Fitted.load(path)
+        personalizer = cls(learned.config, seed=learned.seed)
+        personalizer._learned = learned
+        return personalizer
+
+    # Inside ----------------------------------------------------------------------------
+
+    def _fitted(self) -> Fitted:
+        if not hasattr(self, "_learned"):
+            raise NotFittedError("this Personalizer has not been fitted; call fit or load first")
+        return self._learned
+
+    def _histories(self, users: Iterable[Any] | None, events: Any) -> Interactions:
+        """Histories of exactly the users asked for, empty where there is none."""
+        fitted = self.recommender_.interactions_
+        record = fitted if events is None else self.interactions(events)
+        return record if users is None else record.for_users(users, allow_unknown=True)
+
+    def _checked_cold(self, history: Interactions, cold: Cold) -> npt.NDArray[np.bool_]:
+        if cold not in ("error", "popular"):
+            raise ConfigError(f"cold = {cold!r}: expected 'error' or 'popular'")
+        is_cold = self.is_cold(history)
+        if is_cold.any() and cold == "error":
+            first = history.users.arrow[int(np.argmax(is_cold))].as_py()
+            raise InputError(
+                f"{int(is_cold.sum())} of {history.n_users} users have no usable history, the "
+                f"first is {first!r}: no positive event on an item that the fit knew; leave them "
+                "out, pass their events, or serve them like the average user with cold='popular'"
+            )
+        return is_cold
+
+    def _scores(self, vectors: Vectors, item_ids: IdArray) -> Vectors:
+        """Preference of each row's user for one item; 0 if the fit does not know it."""
+        known = self.recommender_.items_.find(item_ids)
+        items = np.where((known >= 0)[:, None], self.recommender_.item_vectors_[known], 0.0)
+        return np.asarray((vectors.astype(np.float64) * items).sum(axis=1), np.float32)
+
+
+def _checked_count(n: int) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"n = {n!r}: expected a whole number of pictures per user, at least 1")
+    return count
+
+
+def _best_first(score: Vectors, n: int) -> npt.NDArray[np.int64]:
+    """Order of rows by score within each run of n, equals as they were."""
+    within = np.argsort(-score.reshape(-1, n), axis=1, kind="stable")
+    return np.asarray((within + np.arange(len(within))[:, None] * n).ravel())

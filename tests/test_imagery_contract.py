@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from imagery_models import Shared, Small, SmallFlow, small_config, trained
+
+from prodgen_rec.errors import BundleCorruptError, ConfigError, NotFittedError
+from prodgen_rec.imagery import Budget, ConditionalVAE, Whitening
+from prodgen_rec.testing import check_image_model
+from prodgen_rec.testing.images import planted_world
+
+
+@pytest.mark.parametrize("model", [Small, SmallFlow])
+def test_both_priors_keep_the_contract(model: type[Small]) -> None:
+    check_image_model(model)
+
+
+class IgnoresTheVectors(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(vectors, noise, guidance=0 * guidance)
+
+
+class TakesVectorsForTheirOpposite(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(-vectors, noise, guidance=guidance)
+
+
+class IgnoresTheNoise(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(vectors, 0 * noise, guidance=guidance)
+
+
+class CentresTheNoiseOfABatch(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        centred = noise - noise.sum(axis=0) / max(1, len(noise))
+        return super().sample_latents(vectors, centred, guidance=guidance)
+
+
+class NeverQuiteIgnores(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        if guidance == 0:
+            guidance = 1e-3
+        return super().sample_latents(vectors, noise, guidance=guidance)
+
+
+class TakesTheZeroVectorForATaste(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(vectors + np.float32(1e-6), noise, guidance=guidance)
+
+
+class RepairsNaN(Shared):
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(np.nan_to_num(vectors), noise, guidance=guidance)
+
+
+class DecodesToFloats(Shared):
+    def decode(self, latents: Any) -> Any:
+        return super().decode(latents).astype(np.float32)
+
+
+class TakesAnyPhotos(Shared):
+    def fit(self, *data: Any, **options: Any) -> Self:
+        return self
+
+
+class DiffersEveryTime(Shared):
+    n_made = count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = np.float32(next(self.n_made))
+
+    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+        return super().sample_latents(vectors, noise + self.shift, guidance=guidance)
+
+
+class WorksUnfitted(Shared):
+    def decode(self, latents: Any) -> Any:
+        return super().decode(latents) if hasattr(self, "prior_") else np.zeros(1, np.uint8)
+
+
+class ForgetsTheWhitening(Shared):
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        model = super().load(folder)
+        model.prior_.whitening = Whitening.identity(4)
+        return model
+
+
+class ForgetsItsSteps(Shared):
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        model = super().load(folder)
+        model.n_steps_ = {}
+        return model
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (IgnoresTheVectors, r"\d\d% of the users get the color"),
+        (TakesVectorsForTheirOpposite, r"\d% of the users get the color"),
+        (IgnoresTheNoise, "150 noises of one user give only 1 different pictures"),
+        (CentresTheNoiseOfABatch, "changes with the order or number of pictures"),
+        (NeverQuiteIgnores, "with guidance 0 the vectors still matter"),
+        (TakesTheZeroVectorForATaste, "zero vectors, that is no preference"),
+        (RepairsNaN, "mentioning 'row 3', but nothing was raised"),
+        (DecodesToFloats, "pictures are float32, not uint8"),
+        (TakesAnyPhotos, "mentioning 'photos must be uint8', but nothing was raised"),
+        (DiffersEveryTime, "two fits with the same seed"),
+        (WorksUnfitted, "expected NotFittedError mentioning 'fit', but nothing was raised"),
+        (ForgetsTheWhitening, "pictures after save and load are not those before"),
+        (ForgetsItsSteps, "writes other files than it was loaded from"),
+    ],
+)
+def test_a_planted_bug_is_found(broken: type[Shared], complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_image_model(broken)
+
+
+def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> None:
+    photos, pairs = planted_world()
+    budget = Budget(steps=2)
+    Small().fit(photos, pairs, budget, checkpoint_folder=tmp_path, progress=False)
+    one_pixel = photos.copy()
+    one_pixel[100, 3, 4, 1] += 1
+    one_weight = replace(pairs, weights=pairs.weights + 1e-9 * (np.arange(len(photos)) == 100))
+    others: list[tuple[Small, Any, Any]] = [
+        (Small(), one_pixel, pairs),
+        (Small(), photos, one_weight),
+        (Small(seed=4), photos, pairs),
+        (Small(small_config("gaussian", kl_weight=0.5)), photos, pairs),
+    ]
+    for model, *data in others:
+        with pytest.raises(ConfigError, match=r"autoencoder\.npz: .* other data or settings"):
+            model.fit(*data, budget, checkpoint_folder=tmp_path, progress=False)
+        with pytest.raises(NotFittedError, match="call fit or load first"):
+            model.encode(photos)  # a fit that failed is none
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    trained("gaussian").save(tmp_path)
+    settings, arrays = tmp_path / "image_model.json", tmp_path / "image_model.npz"
+    about, weights = settings.read_bytes(), arrays.read_bytes()
+    for path, content, complaint in (
+        (settings, b"{", "image_model.json: not readable as settings"),
+        (settings, about.replace(b'"width": 8', b'"width": 16'), "weights do not fit the settings"),
+        (arrays, weights[:-1000], "image_model.npz: not a readable array file"),
+        (arrays, b"", "image_model.npz: not a readable array file"),
+    ):
+        settings.write_bytes(about)
+        arrays.write_bytes(weights)
+        path.write_bytes(content)
+        with pytest.raises(BundleCorruptError, match=complaint):
+            ConditionalVAE.load(tmp_path)
+    settings.unlink()
+    with pytest.raises(BundleCorruptError, match=r"image_model.json: not readable as settings"):
+        ConditionalVAE.load(tmp_path)
+
+
+def test_importing_the_checks_loads_no_tensorflow() -> None:
+    code = "import sys, prodgen_rec.testing; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,444 @@
+"""The personalizer on a shop whose truth is known."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from prodgen_rec import Personalizer, PersonalizerConfig, read_catalog
+from prodgen_rec.errors import CatalogError, ConfigError, InputError, NotFittedError
+from prodgen_rec.personalizer import Imagined
+
+N = 4
+USERS = [f"user-{number:05d}" for number in range(0, 60, 5)]
+
+
+# Planted taste
+
+
+@pytest.fixture(scope="module")
+def types(small_shop) -> pd.Series:
+    """Type of each item."""
+    return pd.read_csv(small_shop.items).set_index("item_id")["type"]
+
+
+@pytest.fixture(scope="module")
+def favorites(small_shop) -> Mapping[str, set[str]]:
+    """The two planted types of each user."""
+    truth = pd.read_csv(small_shop.truth)
+    return truth[truth["attribute"] == "type"].groupby("user_id")["value"].agg(set)
+
+
+@pytest.fixture(scope="module")
+def chance(types, favorites) -> float:
+    """Mean share of the catalogue that is of a user's planted types."""
+    return float(np.mean([types.isin(wanted).mean() for wanted in favorites]))
+
+
+@pytest.fixture(scope="module")
+def imagined(fitted):
+    """Pictures for everybody by guidance, made once."""
+    return cache(lambda guidance: fitted.imagine(None, N, guidance=guidance))
+
+
+@pytest.fixture(scope="module")
+def type_of_pixels(fitted, types):
+    """A classifier of pictures that has seen nothing but the photos of the catalogue."""
+    ids = fitted.catalog_.with_photo()
+    photos = fitted.catalog_.photos_of(ids)
+    classifier = make_pipeline(PCA(40, random_state=0), LogisticRegression(max_iter=2000))
+    classifier.fit(halved(photos), types[ids])
+    return lambda images: classifier.predict(halved(images))
+
+
+def halved(images: np.ndarray) -> np.ndarray:
+    """Pixels of pictures at half their side, (n, features)."""
+    n, side = images.shape[:2]
+    blocks = images.reshape(n, side // 2, 2, side // 2, 2, 3) / 255
+    return blocks.mean(axis=(2, 4)).reshape(n, -1)
+
+
+def agreement(user_ids: Any, shown: Any, favorites: Mapping[str, set[str]]) -> float:
+    """Share of what users are shown that is of their planted types."""
+    return float(
+        np.mean([one in favorites[user] for user, one in zip(user_ids, shown, strict=True)])
+    )
+
+
+def test_recommended_items_are_of_the_planted_types(fitted, types, favorites, chance):
+    lists = fitted.recommend(None, 8)
+    assert agreement(lists["user_id"], types[lists["item_id"]], favorites) > 2.5 * chance
+
+
+def test_pictures_show_the_planted_types(imagined, types, favorites, chance, type_of_pixels):
+    made = imagined(None)
+    users = made.table["user_id"]
+    assert agreement(users, types[made.table["item_id"]], favorites) > 3.5 * chance
+    assert agreement(users, type_of_pixels(made.images), favorites) > 3.5 * chance
+
+
+def test_without_guidance_the_taste_does_not_show(
+    imagined, types, favorites, chance, type_of_pixels
+):
+    made = imagined(0.0)
+    users = made.table["user_id"]
+    assert agreement(users, types[made.table["item_id"]], favorites) < 1.4 * chance
+    assert agreement(users, type_of_pixels(made.images), favorites) < 1.4 * chance
+
+
+def test_the_default_guidance_is_that_of_the_settings(fitted, imagined):
+    same(imagined(None), imagined(fitted.config.imagery.guidance))
+
+
+# The table of pictures
+
+
+def test_pictures_are_ranked_by_the_score_of_their_nearest_item(fitted, imagined):
+    table = imagined(None).table
+    assert list(table) == ["user_id", "rank", "item_id", "score", "similarity"]
+    assert table["rank"].tolist() == list(range(1, N + 1)) * 200
+    assert (table.groupby("user_id")["score"].diff().dropna() <= 0).all()
+    assert table["similarity"].between(-1, 1).all()
+    recommender = fitted.recommender_
+    users = recommender.users_.find(table["user_id"])
+    items = recommender.items_.find(table["item_id"])
+    products = (recommender.user_vectors_[users] * recommender.item_vectors_[items]).sum(axis=1)
+    expected = np.where(items >= 0, products, 0)
+    assert table["score"].to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_photo_is_nearest_to_its_own_item(fitted):
+    ids = fitted.catalog_.with_photo()[::7]
+    latents = fitted.image_model_.encode(fitted.catalog_.photos_of(ids))
+    nearest, similarity = fitted._fitted().items.nearest(latents)
+    assert nearest.tolist() == ids.tolist()
+    assert similarity == pytest.approx(1, abs=1e-6)
+
+
+def test_pictures_of_a_user(imagined):
+    made = imagined(None)
+    assert np.array_equal(made.of("user-00001"), made.images[N : 2 * N])
+    assert made.of("user-99999").shape == (0, 32, 32, 3)
+
+
+# The same to the last bit
+
+
+def same(one: Imagined, other: Imagined) -> None:
+    pd.testing.assert_frame_equal(one.table, other.table, check_exact=True)
+    assert np.array_equal(one.images, other.images)
+
+
+def part(made: Imagined, user_ids: list[Any]) -> Imagined:
+    """The pictures of some users, in their order."""
+    places = np.concatenate([np.flatnonzero(made.table["user_id"] == one) for one in user_ids])
+    return Imagined(made.table.iloc[places].reset_index(drop=True), made.images[places])
+
+
+def test_pictures_depend_on_neither_order_nor_company(fitted, imagined):
+    everybody = imagined(None)
+    same(fitted.imagine(USERS, N), part(everybody, USERS))
+    same(fitted.imagine(USERS[::-1], N), part(everybody, USERS[::-1]))
+    for user in USERS[:3]:
+        same(fitted.imagine([user], N), part(everybody, [user]))
+
+
+def test_recommendations_depend_on_neither_order_nor_company(fitted):
+    everybody = fitted.recommend(None, 5)
+    some = fitted.recommend(USERS[::-1], 5)
+    expected = pd.concat([everybody[everybody["user_id"] == user] for user in USERS[::-1]])
+    pd.testing.assert_frame_equal(some, expected.reset_index(drop=True), check_exact=True)
+
+
+def test_another_seed_makes_other_pictures(fitted):
+    one, other = (fitted.imagine(USERS, N, seed=seed).images for seed in (0, 1))
+    assert all((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def log(**histories: list[str]) -> pd.DataFrame:
+    """Purchases by user."""
+    pairs = [(user, item) for user, items in histories.items() for item in items]
+    table = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+    return table.assign(event="purchase", timestamp=pd.Timestamp("2025-05-05", tz="UTC"))
+
+
+def test_an_id_is_the_same_user_as_text_and_as_a_number(fitted):
+    as_text = log(**{"17": ["SKU-00001", "SKU-00013"], "4": ["SKU-00002"]})
+    as_number = as_text.astype({"user_id": "int64"})
+    one, other = (fitted.imagine(None, N, events=table) for table in (as_text, as_number))
+    assert other.table["user_id"].dtype == np.int64
+    pictures = [other.of(17), other.of(4)]
+    assert np.array_equal(pictures, [one.of("17"), one.of("4")])
+    asked = fitted.imagine(["17"], N, events=as_number)
+    assert np.array_equal(asked.images, pictures[0])
+
+
+def test_a_reloaded_personalizer_serves_the_same(fitted, imagined, bundle):
+    loaded = Personalizer.load(bundle)
+    assert loaded.config == fitted.config
+    assert loaded.training_logs() == {}
+    assert loaded.n_unphotographed_ == fitted.n_unphotographed_
+    pd.testing.assert_frame_equal(loaded.recommend(None, 5), fitted.recommend(None, 5))
+    same(loaded.imagine(USERS, N), part(imagined(None), USERS))
+
+
+ON_ONE_THREAD = """
+import os, sys
+import numpy as np
+from prodgen_rec import Personalizer
+
+bundle, table, images, *users = sys.argv[1:]
+personalizer = Personalizer.load(bundle)
+personalizer.recommend(users, 5)
+assert not {"tensorflow", "keras"} & set(sys.modules), "recommending has loaded TensorFlow"
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+made = personalizer.imagine(users, 4)
+made.table.to_parquet(table)
+np.save(images, made.images)
+"""
+
+
+def test_one_thread_in_another_process_makes_the_same(imagined, bundle, tmp_path):
+    files = [tmp_path / "table.parquet", tmp_path / "images.npy"]
+    subprocess.run(
+        [sys.executable, "-c", ON_ONE_THREAD, bundle, *files, *USERS],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[1],
+        check=True,
+    )
+    same(Imagined(pd.read_parquet(files[0]), np.load(files[1])), part(imagined(None), USERS))
+
+
+# Histories
+
+
+def test_folding_in_the_log_of_the_fit_gives_the_vectors_of_the_fit(fitted, small_shop):
+    user_ids, vectors = fitted.fold_in(small_shop.events)
+    assert user_ids.tolist() == fitted.recommender_.users_.ids.tolist()
+    assert np.array_equal(vectors, fitted.recommender_.user_vectors_)
+
+
+def test_newer_events_count_as_seen(fitted, small_shop):
+    (first,) = fitted.recommend(USERS[:1], 1)["item_id"]
+    events = pd.read_csv(small_shop.events)
+    bought = log(**{USERS[0]: [first]}).astype({"timestamp": str})
+    newer = pd.concat([events[events["user_id"] == USERS[0]], bought])
+    lists = fitted.recommend(USERS[:1], 100, events=newer)
+    assert first not in set(lists["item_id"])
+    again = fitted.recommend(USERS[:1], 100, events=newer, exclude_seen=False)
+    assert first in set(again["item_id"])
+
+
+def test_a_user_who_was_not_in_the_fit_is_served_by_events(fitted, types):
+    mugs = types.index[types == "mug"][:5].tolist()
+    events = log(newcomer=mugs)
+    lists = fitted.recommend(["newcomer"], 5, events=events)
+    assert (types[lists["item_id"]] == "mug").mean() >= 0.6
+    made = fitted.imagine(None, 8, events=events)
+    assert (types[made.table["item_id"]] == "mug").mean() >= 0.6
+
+
+def test_what_a_user_may_get_can_be_limited(fitted, types):
+    mugs = types.index[types == "mug"].tolist()
+    lists = fitted.recommend(USERS, 3, candidates=mugs, blocked=mugs[:4], exclude_seen=False)
+    assert set(lists["item_id"]) <= set(mugs[4:])
+
+
+# Users without a usable history
+
+COLD = "cold user"
+
+
+def test_a_user_without_a_history_is_refused(fitted):
+    text = (
+        r"2 of 3 users have no usable history, the first is 'cold user': no positive event on an "
+        r"item that the fit knew; leave them out, pass their events, or .* cold='popular'"
+    )
+    for serve in (fitted.recommend, fitted.imagine):
+        with pytest.raises(InputError, match=text):
+            serve([USERS[0], COLD, "nobody"], 2)
+    with pytest.raises(InputError, match="1 of 1 users have no usable history, the first is 'u'"):
+        fitted.recommend(None, 2, events=log(u=["an item that the fit never saw"]))
+    with pytest.raises(ConfigError, match="cold = 'warm': expected 'error' or 'popular'"):
+        fitted.recommend(USERS, 2, cold="warm")
+
+
+def test_cold_users_get_the_popular_items(fitted):
+    history = fitted.recommender_.interactions_
+    n_users = np.bincount(history.matrix.indices[history.matrix.data > 0])
+    lists = fitted.recommend([COLD, "nobody"], 7, cold="popular")
+    assert lists["user_id"].tolist() == [COLD] * 7 + ["nobody"] * 7
+    assert lists["score"].tolist() == np.sort(n_users)[::-1][:7].tolist() * 2
+    assert lists.loc[0, "item_id"] == history.items.take([n_users.argmax()])[0]
+
+
+def test_cold_users_get_pictures_without_a_preference(fitted, imagined):
+    made = fitted.imagine([COLD], N, cold="popular")
+    assert (made.table["score"] == 0).all()
+    same(made, fitted.imagine([COLD], N, cold="popular", guidance=0))
+    warm, unguided = part(imagined(None), USERS[:1]), part(imagined(0.0), USERS[:1])
+    assert (warm.images != unguided.images).any()
+
+
+def test_a_mixture_keeps_the_order_asked_for(fitted, imagined):
+    asked = [COLD, *USERS[:2], "nobody", USERS[2]]
+    lists = fitted.recommend(asked, 3, cold="popular")
+    assert lists["user_id"].tolist() == np.repeat(asked, 3).tolist()
+    assert lists["rank"].tolist() == [1, 2, 3] * 5
+    for user in USERS[:3]:
+        own = lists[lists["user_id"] == user].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, fitted.recommend([user], 3))
+    made = fitted.imagine(asked, N, cold="popular")
+    assert made.table["user_id"].tolist() == np.repeat(asked, N).tolist()
+    same(part(made, USERS[:3]), part(imagined(None), USERS[:3]))
+
+
+def test_a_user_is_cold_whose_vector_is_zero(fitted):
+    catalog_ids = fitted.catalog_.items.ids
+    events = log(a=[catalog_ids[0]], b=["no such item"], c=[catalog_ids[3], "nor this"])
+    returned = log(d=[catalog_ids[0]], c=[catalog_ids[3]]).assign(event="return")
+    history = fitted.interactions(pd.concat([events, returned]))
+    assert history.users.ids.tolist() == ["a", "b", "c", "d"]
+    assert fitted.is_cold(history).tolist() == [False, True, True, True]
+    assert (fitted.recommender_.fold_in(history).any(axis=1) == ~fitted.is_cold(history)).all()
+
+
+def test_nobody_gets_nothing(fitted):
+    assert fitted.recommend([], 3).empty
+    made = fitted.imagine([], 3)
+    assert made.table.empty
+    assert made.images.shape == (0, 32, 32, 3)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, "4", None])
+def test_a_wrong_number_is_refused(fitted, n):
+    with pytest.raises(InputError, match=f"n = {n!r}: expected a whole number of items"):
+        fitted.recommend(USERS, n)
+    with pytest.raises(InputError, match=f"n = {n!r}: expected a whole number of pictures"):
+        fitted.imagine(USERS, n)
+
+
+def test_more_items_than_there_are_cannot_be_recommended(fitted):
+    with pytest.raises(InputError, match="235"):
+        fitted.recommend(USERS, 236, exclude_seen=False)
+    with pytest.raises(InputError, match=r"'user-00000'"):
+        fitted.recommend(USERS[:1], 235)
+
+
+def test_users_named_twice_or_of_two_kinds_are_refused(fitted):
+    with pytest.raises(InputError, match="1 of the 3 users are named more than once"):
+        fitted.imagine([USERS[0], USERS[1], USERS[0]], 1)
+    with pytest.raises(InputError, match="users: ids mix int and str"):
+        fitted.imagine([USERS[0], 7], 1)
+    with pytest.raises(InputError, match=r"users: expected several ids, got 'user-00000'"):
+        fitted.imagine(USERS[0], 1)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda new: new.recommend([1], 1),
+        lambda new: new.imagine([1], 1),
+        lambda new: new.fold_in(log(a=["b"])),
+        lambda new: new.is_cold(log(a=["b"])),
+        lambda new: new.save("nowhere"),
+        lambda new: new.training_logs(),
+        lambda new: new.n_unphotographed_,
+        lambda new: new.recommender_,
+        lambda new: new.catalog_,
+        lambda new: new.image_model_,
+    ],
+)
+def test_an_unfitted_personalizer_says_so(use):
+    with pytest.raises(NotFittedError, match="this Personalizer has not been fitted; call fit or"):
+        use(Personalizer())
+
+
+def test_both_budgets_at_once_are_refused(small_shop, fitted):
+    with pytest.raises(ConfigError, match="either steps or minutes, and not both"):
+        Personalizer().fit(small_shop.events, fitted.catalog_, steps=1, minutes=1)
+
+
+def test_photos_of_another_size_are_refused(small_shop, fitted):
+    text = "have 32 pixels a side, and the setting imagery.size is 64; read .* with size=64"
+    with pytest.raises(CatalogError, match=text):
+        Personalizer().fit(small_shop.events, fitted.catalog_, steps=1)
+
+
+def test_a_log_of_other_items_is_refused(fitted):
+    events = log(a=["0108775015", "0110065001"])
+    text = (
+        "none of the 2 items of the log has a photo in the catalogue; ids of the log look like "
+        "'0108775015', of the catalogue like 'SKU-00000'"
+    )
+    with pytest.raises(CatalogError, match=text):
+        Personalizer(fitted.config).fit(events, fitted.catalog_, steps=1)
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ConfigError, match=r"setting imagery\.gidance = 3: extra inputs are not"):
+        PersonalizerConfig.parse({"imagery": {"gidance": 3}})
+
+
+# A log and a catalogue that fit together only in part
+
+
+@pytest.fixture(scope="module")
+def odd() -> Personalizer:
+    """Number ids, photos in no order, an item without photo, photos without events."""
+    rng = np.random.default_rng(5)
+    photos = {item: rng.integers(0, 255, (16, 16, 3), np.uint8) for item in rng.permutation(40)}
+    items = pd.DataFrame({"item_id": np.arange(42)})  # 40 and 41 have no photo
+    events = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 30, 300),
+            "item_id": rng.choice([*range(5, 41), 99], 300),
+            "event": "purchase",
+            "timestamp": pd.Timestamp("2025-05-05", tz="UTC"),
+        }
+    )
+    settings = PersonalizerConfig.parse(
+        {
+            "condition": "leave_one_out",
+            "preferences": {"factors": 4, "iterations": 3},
+            "imagery": {"size": 16, "width": 4, "latent_channels": 1, "prior_width": 8},
+        }
+    )
+    catalog = read_catalog(items, photos, size=16)
+    return Personalizer(settings, seed=1).fit(events, catalog, steps=4, progress=False)
+
+
+def test_log_items_without_a_photo_are_counted_and_recommended(odd):
+    assert odd.n_unphotographed_ == 2  # 40 without photo, 99 not in the catalogue
+    lists = odd.recommend(None, 37, exclude_seen=False)
+    assert set(lists["item_id"]) == {*range(5, 41), 99}
+
+
+def test_photos_without_events_can_be_looked_like_and_score_nothing(odd):
+    table = odd.imagine(None, 40).table
+    assert set(table["item_id"]) <= set(range(40))
+    unseen = table[table["item_id"] < 5]
+    assert len(unseen)
+    assert (unseen["score"] == 0).all()
+
+
+def test_the_order_of_the_photos_does_not_get_lost_on_disk(odd, tmp_path):
+    odd.save(tmp_path / "bundle")
+    same(Personalizer.load(tmp_path / "bundle").imagine(None, 3), odd.imagine(None, 3))
