@@ -447,8 +447,8 @@ def test_doctor_names_what_is_missing_or_too_old(tmp_path, monkeypatch):
 
 
 def test_json_holds_no_number_that_is_none():
-    values = {"nan": float("nan"), "rows": (np.float32(0.5), np.int64(3)), "é": {1: -np.inf}}
-    assert as_json(values) == '{"nan": null, "rows": [0.5, 3], "é": {"1": null}}'
+    values = {"nan": float("nan"), "rows": (np.float32(0.5), np.int64(3)), "one": {1: -np.inf}}
+    assert as_json(values) == '{"nan": null, "rows": [0.5, 3], "one": {"1": null}}'
 
 
 # Interruptions -------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_the_log_has_a_row_per_twenty_steps_and_one_at_the_end(
 def test_minutes_become_steps_once(tmp_path: Path) -> None:
     """Also when a run stops one step before its speed was to be known."""
     n_steps = []
-    for stop_at, minutes in ((24, 60), (60, 60), (70, 1)):
+    for stop_at, minutes in ((404, 60), (840, 60), (850, 1)):
         with pytest.raises(StoppedError):
             Task(stop_at=stop_at).run(tmp_path, Budget(minutes=minutes))
         n_steps.append(_about(tmp_path)["n_steps"])

@@ -18,17 +18,18 @@ from prodgen_rec.errors import (
     TrainingDivergedError,
 )
 
-_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (BundleError, 4),
-    (TrainingDivergedError, 5),
-    (MissingExtraError, 6),
-    (ProdgenError, 3),
-    (OSError, 7),
-)
 NOT_INSTALLED = 6
+"""Exit code where a package is missing."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (BundleError, 4),
+    (TrainingDivergedError, 5),
+    (MissingExtraError, NOT_INSTALLED),
+    (ProdgenError, 3),
+    (OSError, 7),
+)
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says when a disk or quota is full, or a file too large."""
 
@@ -90,7 +91,7 @@ def counted(ids: Sequence[Any]) -> dict[str, Any]:
 
 def as_json(values: Mapping[str, Any], *, indent: int | None = None) -> str:
     """Values as JSON that every reader takes: what is not finite becomes null."""
-    return json.dumps(_plain(values), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(values), indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prodgen_rec import columns
 from prodgen_rec.cli.console import Reporter
 from prodgen_rec.cli.options import parse_pairs, parse_weights
+from prodgen_rec.cli.outputs import PARQUET
 from prodgen_rec.errors import ConfigError, EventsError, InputError
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 _EVENT_NAMES = (*columns.EVENT_COLUMNS, *columns.OPTIONAL_EVENT_COLUMNS)
 _MAPPABLE = (*_EVENT_NAMES, columns.PHOTO)
 _TRUTH_COLUMNS = (columns.USER_ID, "attribute", columns.VALUE)
-_PARQUET = (".parquet", ".pq")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inputs:
     """How a command reads its files, and to whom it talks.
 
@@ -137,11 +137,9 @@ class Inputs:
         path = Path(text)
         if not path.is_file():
             raise InputError(f"--users: there is no file {path}; give a file of user ids, or all")
-        column = self.mapping.get(columns.USER_ID, columns.USER_ID)
-        is_parquet = path.name.lower().endswith(_PARQUET)
+        column = self.columns_of(path, [columns.USER_ID]).get(columns.USER_ID, columns.USER_ID)
+        is_parquet = path.name.lower().endswith(PARQUET)
         ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, column)
-        if column in _header(path):
-            self._found.add(columns.USER_ID)
         if len(ids) == 0:
             raise InputError(f"--users: {path} holds no user ids")
         return ids.unique()
@@ -198,7 +196,7 @@ def read_truth(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"--truth: there is no file {path}")
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={columns.USER_ID: str})  # "007" is not 7
     except (ValueError, OSError) as error:
         raise InputError(f"--truth: {path} cannot be read as CSV: {_one_line(error)}") from error
     missing = [name for name in _TRUTH_COLUMNS if name not in table]
@@ -218,7 +216,7 @@ def _header(path: Path) -> list[str]:
 
     try:
         first = find_files(path)[0]
-        is_parquet = first.name.lower().endswith(_PARQUET)
+        is_parquet = first.name.lower().endswith(PARQUET)
         return (ParquetSource(first) if is_parquet else CsvSource(first)).column_names
     except EventsError:
         return []  # whoever reads it will say what is wrong with it

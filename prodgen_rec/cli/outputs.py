@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+PARQUET = (".parquet", ".pq")
+"""How names of Parquet files end."""
+
 
 def check_table(out: Path) -> None:
     """Refuse a place where no Parquet file can be written.
@@ -27,7 +30,7 @@ def check_table(out: Path) -> None:
     InputError
         It has another ending, is a folder, or lies in a file.
     """
-    if out.suffix not in (".parquet", ".pq"):
+    if out.suffix not in PARQUET:
         raise InputError(f"--out: {out} must end in .parquet, the format that is written")
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; expected the name of a file to write")

@@ -32,8 +32,11 @@ LossFunction = Callable[[Any, Any], Mapping[str, Any]]
 _WARM_UP_STEPS = 100
 _LOG_EVERY = 20
 _CHECKPOINT_SECONDS = 60.0
-# The first steps of a session compile the graph; those up to the last of these show the speed.
-_COMPILE_STEPS, _CALIBRATION_STEPS = 5, 25
+# The first steps of a session compile the graph; those after them show the speed.
+_COMPILE_STEPS = 5
+_FEWEST_TIMED_STEPS, _MOST_TIMED_STEPS = 20, 400
+_TIMED_SHARE = 0.05
+"""Share of a budget in minutes after which its number of steps is settled."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,9 @@ class Trainer:
                         raise TrainingDivergedError(_divergence(phase, step, losses))
                     step += 1
                     state.seconds = clock.tick()
-                    if state.n_steps is None and clock.calibrated:
-                        state.n_steps = step + clock.steps_in((budget.minutes or 0) * 60)
+                    if state.n_steps is None:
+                        steps_left = clock.steps_left((budget.minutes or 0) * 60)
+                        state.n_steps = None if steps_left is None else step + steps_left
                     if step % _LOG_EVERY == 0 or step == state.n_steps:
                         row = _row(step, clock, optimizer, losses)
                         state.history.append(row)
@@ -276,12 +280,13 @@ class _Clock:
             self.rate = (self._n_ticks - self._n_untimed) / (now - self._timed_from)
         return self.seconds
 
-    @property
-    def calibrated(self) -> bool:
-        return self._n_ticks >= _CALIBRATION_STEPS
-
-    def steps_in(self, seconds: float) -> int:
-        return max(1, int((seconds - self.seconds) * self.rate))
+    def steps_left(self, budget: float) -> int | None:
+        """Steps that fit into the rest of a budget in seconds; None while the speed is unknown."""
+        n_timed = self._n_ticks - _COMPILE_STEPS
+        early = self.seconds < _TIMED_SHARE * budget and n_timed < _MOST_TIMED_STEPS
+        if n_timed < _FEWEST_TIMED_STEPS or early:
+            return None
+        return max(1, int((budget - self.seconds) * self.rate))
 
     def since_save(self) -> float:
         return time.monotonic() - self._saved

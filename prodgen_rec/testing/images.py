@@ -25,7 +25,7 @@ _SIZE, _N_PHOTOS = 16, 256
 # More users than networks see at a time, and not a multiple of it.
 _N_USERS = 150
 _RED, _BLUE = (200, 40, 40), (40, 60, 200)
-_SHORT = 5
+_FEW_STEPS = 5
 
 
 def check_image_model(factory: Factory, *, n_steps: int = 600) -> None:
@@ -51,7 +51,7 @@ def check_image_model(factory: Factory, *, n_steps: int = 600) -> None:
     photos, pairs = planted_world()
     _check_unfitted(factory())
     _check_wrong_photos(factory(), photos, pairs)
-    _check_same_again(_fitted(factory, _SHORT), _fitted(factory, _SHORT))
+    _check_same_again(_fitted(factory, _FEW_STEPS), _fitted(factory, _FEW_STEPS))
     model = _fitted(factory, n_steps)
     users = _users(model.latent_size)
     _check_form(model, users, photos)
