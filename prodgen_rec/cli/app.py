@@ -80,20 +80,11 @@ def fit(
         Path,
         typer.Option(help="Bundle to write: a folder; a bundle that stands there is replaced."),
     ],
-    size: Annotated[
-        int | None,
-        typer.Option(help="Side of the pictures in pixels: 16, 32, 64 or 128.", show_default="64"),
-    ] = None,
+    size: options.Size = None,
     minutes: options.Minutes = None,
     steps: options.Steps = None,
     seed: options.Seed = 0,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML or JSON file of settings, named as in `PersonalizerConfig`.",
-            show_default="its defaults",
-        ),
-    ] = None,
+    config: options.Config = None,
     columns: options.Columns = "",
     event_weights: options.EventWeights = "",
     max_bad_fraction: options.MaxBad = 0.05,
@@ -228,14 +219,7 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(help="Folder to write to: metrics.json, tables, sheets of pictures.")
     ],
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            help="Known tastes, a CSV file with the columns user_id, attribute, value, where "
-            "attribute names a column of the item table.",
-            show_default="none",
-        ),
-    ] = None,
+    truth: options.Truth = None,
     max_users: Annotated[
         int, typer.Option(help="Users whose pictures are judged, drawn by the seed.", min=1)
     ] = 2000,

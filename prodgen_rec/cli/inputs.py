@@ -1,24 +1,20 @@
-"""How commands read their files, and how what is wrong with one becomes one sentence."""
+"""How commands read logs, users and bundles by one mapping of column names."""
 
 from __future__ import annotations
 
-import csv
-import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prodgen_rec import columns
 from prodgen_rec.cli.console import Reporter
-from prodgen_rec.cli.options import parse_pairs, parse_weights
-from prodgen_rec.cli.outputs import PARQUET
-from prodgen_rec.errors import ConfigError, EventsError, InputError
+from prodgen_rec.cli.files import PARQUET, read_ids
+from prodgen_rec.cli.options import parse_pairs
+from prodgen_rec.errors import ConfigError, EventsError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from prodgen_rec.config import PersonalizerConfig
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 
 _EVENT_NAMES = (*columns.EVENT_COLUMNS, *columns.OPTIONAL_EVENT_COLUMNS)
 _MAPPABLE = (*_EVENT_NAMES, columns.PHOTO)
-_TRUTH_COLUMNS = (columns.USER_ID, "attribute", columns.VALUE)
 
 
 @dataclass
@@ -135,14 +130,8 @@ class Inputs:
         if text == "all":
             return None
         path = Path(text)
-        if not path.is_file():
-            raise InputError(f"--users: there is no file {path}; give a file of user ids, or all")
-        column = self.columns_of(path, [columns.USER_ID]).get(columns.USER_ID, columns.USER_ID)
-        is_parquet = path.name.lower().endswith(PARQUET)
-        ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, column)
-        if len(ids) == 0:
-            raise InputError(f"--users: {path} holds no user ids")
-        return ids.unique()
+        mapping = self.columns_of(path, [columns.USER_ID])
+        return read_ids(path, mapping.get(columns.USER_ID, columns.USER_ID))
 
     def open_bundle(self, path: Path) -> Personalizer:
         """A saved personalizer."""
@@ -162,53 +151,6 @@ class Inputs:
         return personalizer, history, history.users.arrow if user_ids is None else user_ids
 
 
-def read_settings(
-    config: Path | None, *, size: int | None, event_weights: str
-) -> PersonalizerConfig:
-    """Settings of a file, with those of the command line over them.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or a setting is unknown or out of range.
-    """
-    from prodgen_rec.config import PersonalizerConfig
-
-    settings = {} if config is None else _settings_in(config)
-    if size is not None:
-        imagery = settings.get("imagery", {})
-        settings["imagery"] = {**imagery, "size": size} if isinstance(imagery, dict) else imagery
-    if event_weights:
-        settings["event_weights"] = parse_weights(event_weights)
-    return PersonalizerConfig.parse(settings)
-
-
-def read_truth(path: Path) -> pd.DataFrame:
-    """Known tastes: ``user_id``, ``attribute`` and ``value``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is empty, or lacks a column.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        raise InputError(f"--truth: there is no file {path}")
-    try:
-        table = pd.read_csv(path, dtype={columns.USER_ID: str})  # "007" is not 7
-    except (ValueError, OSError) as error:
-        raise InputError(f"--truth: {path} cannot be read as CSV: {_one_line(error)}") from error
-    missing = [name for name in _TRUTH_COLUMNS if name not in table]
-    if missing or table.empty:
-        wrong = f"has no column {', '.join(missing)}" if missing else "has no rows"
-        raise InputError(
-            f"--truth: {path} {wrong}; expected {', '.join(_TRUTH_COLUMNS)}, "
-            f"it has {', '.join(table.columns)}"
-        )
-    return table
-
-
 def _header(path: Path) -> list[str]:
     """Column names of a file or of the first of several; none where it cannot be read."""
     from prodgen_rec.events.csv_source import CsvSource
@@ -220,76 +162,3 @@ def _header(path: Path) -> list[str]:
         return (ParquetSource(first) if is_parquet else CsvSource(first)).column_names
     except EventsError:
         return []  # whoever reads it will say what is wrong with it
-
-
-def _settings_in(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"--config: there is no file {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigError(f"--config: {path} is no valid {kind}: {_one_line(error)}") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(f"--config: {path} must hold named settings, such as {{'imagery': …}}")
-    return settings
-
-
-def _ids_in_parquet(path: Path, column: str) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from prodgen_rec.ids import as_id_array
-
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            names = file.schema_arrow.names
-            ids = file.read(columns=[column])[column] if column in names else None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"--users: {path} cannot be read as Parquet: {_one_line(error)}"
-        ) from error
-    if ids is None:
-        raise InputError(_no_column(path, column, names))
-    return as_id_array(ids, f"--users: {path}")
-
-
-def _ids_in_text(path: Path, column: str) -> pa.Array:
-    """Ids in a CSV file with a header, or one on each line."""
-    import pyarrow as pa
-
-    from prodgen_rec.ids import infer_integers
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        delimiter = max(",;\t", key=lines[0].count) if lines else ","
-        rows = [
-            (number, row)
-            for number, row in enumerate(csv.reader(lines, delimiter=delimiter), 1)
-            if row
-        ]
-    except (ValueError, csv.Error) as error:
-        raise InputError(
-            f"--users: {path} cannot be read as CSV or lines of text: {_one_line(error)}"
-        ) from error
-    place = 0
-    if rows and column in (header := rows[0][1]):
-        place, rows = header.index(column), rows[1:]
-    elif rows and len(header) > 1:
-        raise InputError(_no_column(path, column, header))
-    for number, row in rows:
-        if len(row) <= place or not row[place].strip():
-            raise InputError(f"--users: {path}: line {number} holds no user id; drop that line")
-    return infer_integers(pa.array([row[place].strip() for _, row in rows], pa.string()))
-
-
-def _no_column(path: Path, column: str, names: Sequence[str]) -> str:
-    return (
-        f"--users: {path} has no column {column!r}; it has {', '.join(names)}; name the one with "
-        "the user ids: --columns user_id=…"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -48,6 +48,25 @@ Users = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side of the pictures in pixels: 16, 32, 64 or 128.", show_default="64"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML or JSON file of settings, named as in `PersonalizerConfig`.",
+        show_default="its defaults",
+    ),
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        help="Known tastes, a CSV file with the columns user_id, attribute, value, where "
+        "attribute names a column of the item table.",
+        show_default="none",
+    ),
+]
 Minutes = Annotated[
     float | None,
     typer.Option(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodgen_rec.cli.console import NO_ROOM, Reporter
+from prodgen_rec.cli.files import PARQUET
 from prodgen_rec.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
-
-PARQUET = (".parquet", ".pq")
-"""How names of Parquet files end."""
 
 
 def check_table(out: Path) -> None:

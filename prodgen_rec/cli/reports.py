@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodgen_rec.cli.console import Reporter, as_json
-from prodgen_rec.cli.inputs import Inputs, read_truth
+from prodgen_rec.cli.files import read_truth
+from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.outputs import check_folder
 from prodgen_rec.cli.startup import start_tensorflow
 from prodgen_rec.errors import MissingExtraError
@@ -38,12 +39,11 @@ def evaluate(
     inputs: Inputs,
 ) -> dict[str, Any]:
     """Measure a bundle; writes ``metrics.json``, tables and sheets."""
-    report = inputs.report
     check_folder(out)
+    report = inputs.report
     tastes = None if truth is None else read_truth(truth)
     personalizer = inputs.open_bundle(bundle)
-    history = inputs.read_history(events, personalizer)
-    held_out = inputs.read_history(holdout, personalizer)
+    history, held_out = (inputs.read_history(log, personalizer) for log in (events, holdout))
     inputs.check_columns_found()
     start_tensorflow(report)
     from prodgen_rec.evaluation.offline import evaluate_lists, evaluate_pictures

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prodgen_rec import columns
-from prodgen_rec.cli.console import counted, listed
-from prodgen_rec.cli.inputs import Inputs, read_settings
+from prodgen_rec.cli.console import Reporter, counted, listed
+from prodgen_rec.cli.files import read_settings
+from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.options import Cold
 from prodgen_rec.cli.outputs import check_folder, check_table, png, write_by_users
 from prodgen_rec.cli.startup import start_tensorflow
@@ -66,29 +67,10 @@ def fit(
             checkpoint_folder=work,
             progress=report.talks,
         )
-    unpictured = _without_photo(personalizer)
-    if len(unpictured):
-        report.say(
-            f"  {len(unpictured):,} items of the log have no photo: {listed(unpictured)}; "
-            "they are recommended, and never pictured"
-        )
     with report.step(f"writing {out}"):
         personalizer.save(place)
     shutil.rmtree(work, ignore_errors=True)
-    return {
-        "bundle": str(out),
-        "events": vars(log.report),
-        "users": len(personalizer.recommender_.users_),
-        "items": catalog.report.n_items,
-        "photos": catalog.report.n_photos,
-        "missing_photos": counted(catalog.report.missing),
-        "broken_photos": counted(catalog.report.broken),
-        "log_items_without_photo": counted(unpictured),
-        "steps": {
-            phase: int(table["step"].iloc[-1])
-            for phase, table in personalizer.training_logs().items()
-        },
-    }
+    return {"bundle": str(out), "events": vars(log.report), **_fitted(personalizer, report)}
 
 
 def recommend(
@@ -162,6 +144,27 @@ def _read_catalog(items: Path, photos: Path, size: int, cache: Path, inputs: Inp
         )
         inputs.report.say(f"  {catalog.report.summary()}")
     return catalog
+
+
+def _fitted(personalizer: Personalizer, report: Reporter) -> dict[str, Any]:
+    """What a fit found; says which items of the log have no photo."""
+    found = personalizer.catalog_.report
+    unpictured = _without_photo(personalizer)
+    if unpictured:
+        report.say(
+            f"  {len(unpictured):,} items of the log have no photo: {listed(unpictured)}; "
+            "they are recommended, and never pictured"
+        )
+    logs = personalizer.training_logs()
+    return {
+        "users": len(personalizer.recommender_.users_),
+        "items": found.n_items,
+        "photos": found.n_photos,
+        "missing_photos": counted(found.missing),
+        "broken_photos": counted(found.broken),
+        "log_items_without_photo": counted(unpictured),
+        "steps": {phase: int(log["step"].iloc[-1]) for phase, log in logs.items()},
+    }
 
 
 def _without_photo(personalizer: Personalizer) -> list[Any]:

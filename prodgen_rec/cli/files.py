@@ -1,0 +1,162 @@
+"""Settings, tastes and lists of ids: small files that only the command line reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from prodgen_rec import columns
+from prodgen_rec.cli.options import parse_weights
+from prodgen_rec.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from prodgen_rec.config import PersonalizerConfig
+
+PARQUET: Final = (".parquet", ".pq")
+"""How names of Parquet files end."""
+
+_TRUTH_COLUMNS = (columns.USER_ID, "attribute", columns.VALUE)
+
+
+def read_settings(
+    config: Path | None, *, size: int | None, event_weights: str
+) -> PersonalizerConfig:
+    """Settings of a file, with those of the command line over them.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or a setting is unknown or out of range.
+    """
+    from prodgen_rec.config import PersonalizerConfig
+
+    settings = {} if config is None else _settings_in(config)
+    if size is not None:
+        imagery = settings.get("imagery", {})
+        settings["imagery"] = {**imagery, "size": size} if isinstance(imagery, dict) else imagery
+    if event_weights:
+        settings["event_weights"] = parse_weights(event_weights)
+    return PersonalizerConfig.parse(settings)
+
+
+def read_truth(path: Path) -> pd.DataFrame:
+    """Known tastes: ``user_id``, ``attribute`` and ``value``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is empty, or lacks a column.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"--truth: there is no file {path}")
+    try:
+        table = pd.read_csv(path, dtype={columns.USER_ID: str})  # "007" is not 7
+    except (ValueError, OSError) as error:
+        raise InputError(f"--truth: {path} cannot be read as CSV: {_one_line(error)}") from error
+    missing = [name for name in _TRUTH_COLUMNS if name not in table]
+    if missing or table.empty:
+        wrong = f"has no column {', '.join(missing)}" if missing else "has no rows"
+        raise InputError(
+            f"--truth: {path} {wrong}; expected {', '.join(_TRUTH_COLUMNS)}, "
+            f"it has {', '.join(table.columns)}"
+        )
+    return table
+
+
+def read_ids(path: Path, column: str) -> pa.Array:
+    """User ids of ``--users``, each once, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, unreadable or empty, or has no such column.
+    """
+    if not path.is_file():
+        raise InputError(f"--users: there is no file {path}; give a file of user ids, or all")
+    is_parquet = path.name.lower().endswith(PARQUET)
+    ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, column)
+    if len(ids) == 0:
+        raise InputError(f"--users: {path} holds no user ids")
+    return ids.unique()
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"--config: there is no file {path}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"--config: {path} is no valid {kind}: {_one_line(error)}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"--config: {path} must hold named settings, such as {{'imagery': …}}")
+    return settings
+
+
+def _ids_in_parquet(path: Path, column: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from prodgen_rec.ids import as_id_array
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            ids = file.read(columns=[column])[column] if column in names else None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"--users: {path} cannot be read as Parquet: {_one_line(error)}"
+        ) from error
+    if ids is None:
+        raise InputError(_no_column(path, column, names))
+    return as_id_array(ids, f"--users: {path}")
+
+
+def _ids_in_text(path: Path, column: str) -> pa.Array:
+    """Ids in a CSV file with a header, or one on each line."""
+    import pyarrow as pa
+
+    from prodgen_rec.ids import infer_integers
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        delimiter = max(",;\t", key=lines[0].count) if lines else ","
+        rows = [
+            (number, row)
+            for number, row in enumerate(csv.reader(lines, delimiter=delimiter), 1)
+            if row
+        ]
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"--users: {path} cannot be read as CSV or lines of text: {_one_line(error)}"
+        ) from error
+    place = 0
+    if rows and column in (header := rows[0][1]):
+        place, rows = header.index(column), rows[1:]
+    elif rows and len(header) > 1:
+        raise InputError(_no_column(path, column, header))
+    for number, row in rows:
+        if len(row) <= place or not row[place].strip():
+            raise InputError(f"--users: {path}: line {number} holds no user id; drop that line")
+    return infer_integers(pa.array([row[place].strip() for _, row in rows], pa.string()))
+
+
+def _no_column(path: Path, column: str, names: Sequence[str]) -> str:
+    return (
+        f"--users: {path} has no column {column!r}; it has {', '.join(names)}; name the one with "
+        "the user ids: --columns user_id=…"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
