@@ -92,10 +92,12 @@ def _no_room_at(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        reason = f"{os.strerror(error.errno)}; what stood there is intact: make room and run again"
-        raise OSError(error.errno, reason, str(out)) from error
+        if error.errno in NO_ROOM:
+            error.filename = str(out)
+            error.strerror = (
+                f"{os.strerror(error.errno)}; what stood there is intact: make room and run again"
+            )
+        raise
 
 
 def png(image: npt.NDArray[np.uint8]) -> bytes:
