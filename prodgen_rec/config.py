@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import ConfigError
@@ -25,6 +25,11 @@ class PreferencesConfig(BaseModel):
     regularization: float = ALS.regularization
     alpha: float = 4.0
     iterations: int = ALS.iterations
+
+    @model_validator(mode="after")
+    def _as_the_recommender_takes_them(self) -> Self:
+        ALS(**self.model_dump())
+        return self
 
 
 class PersonalizerConfig(BaseModel):
@@ -46,7 +51,7 @@ class PersonalizerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     event_weights: dict[str, float] = Field(default_factory=lambda: dict(EVENT_WEIGHTS))
-    half_life_days: float | None = None
+    half_life_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     condition: Literal["full", "leave_one_out"] = "full"
     preferences: PreferencesConfig = PreferencesConfig()
     imagery: ImageryConfig = ImageryConfig()

@@ -119,10 +119,12 @@ def test_pictures_are_ranked_by_the_score_of_their_nearest_item(fitted, imagined
     assert table["score"].to_numpy() == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_photo_is_nearest_to_its_own_item(fitted):
-    ids = fitted.catalog_.with_photo()[::7]
-    latents = fitted.image_model_.encode(fitted.catalog_.photos_of(ids))
-    nearest, similarity = fitted._fitted().items.nearest(latents)
+@pytest.mark.parametrize("name", ["fitted", "odd"])
+def test_a_photo_is_nearest_to_its_own_item(name, request):
+    personalizer = request.getfixturevalue(name)
+    ids = personalizer.catalog_.with_photo()[::7]
+    latents = personalizer.image_model_.encode(personalizer.catalog_.photos_of(ids))
+    nearest, similarity = personalizer._fitted().items.nearest(latents)
     assert nearest.tolist() == ids.tolist()
     assert similarity == pytest.approx(1, abs=1e-6)
 
@@ -392,9 +394,19 @@ def test_a_log_of_other_items_is_refused(fitted):
         Personalizer(fitted.config).fit(events, fitted.catalog_, steps=1)
 
 
-def test_an_unknown_setting_is_refused():
-    with pytest.raises(ConfigError, match=r"setting imagery\.gidance = 3: extra inputs are not"):
-        PersonalizerConfig.parse({"imagery": {"gidance": 3}})
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"imagery": {"gidance": 3}}, r"setting imagery\.gidance = 3: extra inputs are not"),
+        ({"imagery": {"size": 48}}, r"setting imagery\.size = 48: .* must be 16, 32, 64 or 128"),
+        ({"half_life_days": 0}, "setting half_life_days = 0: input should be greater than 0"),
+        ({"preferences": {"factors": 0}}, "setting preferences = .*factors = 0: expected a whole"),
+        ({"condition": "half"}, "setting condition = 'half': input should be 'full' or 'leave"),
+    ],
+)
+def test_a_wrong_setting_is_refused(settings, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        PersonalizerConfig.parse(settings)
 
 
 # A log and a catalogue that fit together only in part
@@ -440,5 +452,6 @@ def test_photos_without_events_can_be_looked_like_and_score_nothing(odd):
 
 
 def test_the_order_of_the_photos_does_not_get_lost_on_disk(odd, tmp_path):
+    assert np.diff(odd.catalog_.photo_index).min() < -1  # which is not that of the items
     odd.save(tmp_path / "bundle")
     same(Personalizer.load(tmp_path / "bundle").imagine(None, 3), odd.imagine(None, 3))

@@ -266,7 +266,7 @@ def gallery(
     max_users: Annotated[
         int, typer.Option(help="Users to show: the first of those asked for.", min=1)
     ] = 24,
-    n: Annotated[int, typer.Option(help="Pictures of each kind per user.", min=1)] = 8,
+    n: Annotated[int, typer.Option(help="Pictures of each kind per user.", min=1)] = 6,
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Pictures for every shopper",

@@ -21,7 +21,8 @@ regularization = 1.0
 [imagery]
 width = 16
 latent_channels = 8
-prior_width = 384
+prior_width = 256
+prior_depth = 2
 prior_share = 0.4
 guidance = 2.5
 """
