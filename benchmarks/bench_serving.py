@@ -90,7 +90,7 @@ def small_image_model() -> ConditionalVAE:
     rng = np.random.default_rng(0)
     photos = rng.integers(0, 256, (64, 64, 64, 3), np.uint8)
     vectors = rng.standard_normal((64, DIMENSION)).astype(np.float32)
-    pairs = Pairs(vectors, np.arange(64), np.ones(64))
+    pairs = Pairs(vectors, np.arange(64), np.arange(64), np.ones(64))
     return ConditionalVAE(ImageryConfig()).fit(photos, pairs, Budget(steps=4), progress=False)
 
 

@@ -90,7 +90,9 @@ import pandas as pd
 from prodgen_rec.evaluation.judge_trained import CatalogJudge, labelled_photos
 from prodgen_rec.evaluation.personalization import match_table
 
-judge = CatalogJudge(seed=0).fit(*labelled_photos(catalog, ["type", "color"]), progress=False)
+judge = CatalogJudge(seed=0).fit(
+    *labelled_photos(catalog, ["type", "color"]), pg.Budget(steps=min(STEPS, 400)), progress=False
+)
 judge.accuracy_
 
 # %%

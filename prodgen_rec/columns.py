@@ -26,6 +26,8 @@ EVENT_COLUMNS: Final = (USER_ID, ITEM_ID, EVENT, TIMESTAMP)
 OPTIONAL_EVENT_COLUMNS: Final = (QUANTITY, PRICE)
 """Columns that a log may have."""
 
+ATTRIBUTE: Final = "attribute"
+"""Name of an item attribute, str, in tables of one row per attribute."""
 RANK: Final = "rank"
 """Place in a user's list, int32, 1 is best."""
 SCORE: Final = "score"
@@ -53,3 +55,8 @@ EVENT_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     {"view": 1.0, "click": 1.0, "wishlist": 2.0, "cart": 3.0, "purchase": 5.0, "return": -5.0}
 )
 """Default evidence of one event for a preference; a return takes a purchase back."""
+
+
+def how_to_map(ours: str, theirs: str) -> str:
+    """Says how to name a column of a file by ours, in Python and at the command line."""
+    return f"columns={{{ours!r}: {theirs!r}}}, or --columns {ours}={theirs}"

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
 from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID, VALUE
 from prodgen_rec.errors import ConfigError, EventsError, InputError
@@ -100,9 +100,12 @@ class Interactions:
             return Interactions(
                 users, self.items, self.matrix[self.users.index(users.arrow, "user")]
             )
-        empty = csr_array((1, self.n_items), dtype=self.matrix.dtype)
-        extended = csr_array(vstack([self.matrix, empty]))  # row -1 is empty
-        return Interactions(users, self.items, extended[self.users.find(users.arrow)])
+        rows = self.users.find(users.arrow)
+        known = self.matrix[rows[rows >= 0]]
+        indptr = known.indptr[np.append(0, np.cumsum(rows >= 0))]  # nothing for the unknown
+        return Interactions(
+            users, self.items, _csr(known.data, known.indices, indptr, self.n_items)
+        )
 
     def history(self, user_id: int | str) -> pd.DataFrame:
         """Items of a user, ``item_id`` and ``value``, the strongest first, equals by id.

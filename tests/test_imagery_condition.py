@@ -69,6 +69,13 @@ def test_vectors_that_are_all_equal_give_finite_conditions(value: float) -> None
     assert np.abs(whitening.conditions(near)).max() <= 1
 
 
+def test_equal_vectors_have_equal_conditions_wherever_they_stand() -> None:
+    matrix = np.random.default_rng(6).normal(size=(40, 40)).astype(np.float32)
+    vectors = np.repeat(matrix[:1], 70, axis=0)
+    conditions = Whitening(matrix[1], matrix).conditions(vectors)
+    assert (conditions == conditions[0]).all()  # one product of all rows rounds some otherwise
+
+
 def test_identity_changes_nothing() -> None:
     vectors = _correlated(5)
     assert np.array_equal(Whitening.identity(6).conditions(vectors)[:, :6], vectors)
@@ -102,22 +109,25 @@ def test_the_pairs_of_a_user_weigh_the_root_of_their_number(pairs: list[tuple[in
 
 def test_refused_pairs() -> None:
     vectors, rows, weights = np.ones((3, 2), np.float32), np.arange(3), np.ones(3)
-    with pytest.raises(InputError, match="as many vectors as photo rows and weights, got 3, 2 and"):
-        Pairs(vectors, rows[:2], weights)
+    with pytest.raises(InputError, match="as many vector rows as photo rows and weights, got 3, 2"):
+        Pairs(vectors, rows, rows[:2], weights)
     with pytest.raises(
         InputError, match=r"no training pairs.* item ids of the log and of the phot"
     ):
-        Pairs(vectors[:0], rows[:0], weights[:0])
+        Pairs(vectors[:0], rows[:0], rows[:0], weights[:0])
     holed = vectors.copy()
     holed[1:, 0] = np.nan
     with pytest.raises(InputError, match=r"vectors of the pairs: 2 of 3 rows .* first is row 1"):
-        Pairs(holed, rows, weights)
+        Pairs(holed, rows, rows, weights)
     for bad in ([1, -1, 1], [0, 0, 0], [1, np.nan, 1]):
         with pytest.raises(InputError, match="weights of pairs must be finite and at least 0"):
-            Pairs(vectors, rows, np.array(bad, np.float64))
+            Pairs(vectors, rows, rows, np.array(bad, np.float64))
     for bad_row in (-1, 9):
         with pytest.raises(InputError, match=f"1 of 3 pairs .* pair 1 has photo row {bad_row}, ph"):
-            Pairs(vectors, np.array([0, bad_row, 8]), weights).check_photo_rows(9)
+            Pairs(vectors, rows, np.array([0, bad_row, 8]), weights).check_photo_rows(9)
+    for bad_row in (-1, 3):
+        with pytest.raises(InputError, match=f"pair 2 has vector row {bad_row}, vectors are 0 to"):
+            Pairs(vectors, np.array([0, 1, bad_row]), rows, weights)
 
 
 def test_refused_rows() -> None:

@@ -47,7 +47,7 @@ def linear_world() -> dict[str, Any]:
     a, b, s = rng.normal(size=(2, LATENT)), 3 * rng.normal(size=LATENT), 0.5
     vectors = rng.normal(1, 1, size=(N_PAIRS, 2)).astype(np.float32)
     latents = b + vectors @ a + s * rng.normal(size=(N_PAIRS, LATENT))
-    pairs = Pairs(vectors, np.arange(N_PAIRS), np.ones(N_PAIRS))
+    pairs = Pairs(vectors, np.arange(N_PAIRS), np.arange(N_PAIRS), np.ones(N_PAIRS))
     model = _fitted("gaussian", latents, pairs, 800)
     return {"a": a, "b": b, "s": s, "latents": latents, "model": model}
 
@@ -106,7 +106,7 @@ def two_clusters() -> tuple[ConditionalPrior, np.ndarray]:
     side = np.where(first, 1.0, -1.0)[:, None]
     latents = side * centre + 0.3 * rng.normal(size=(N_PAIRS, LATENT)) + 1.0
     vectors = (side + 0.2 * rng.normal(size=(N_PAIRS, 1))).astype(np.float32)
-    pairs = Pairs(vectors, np.arange(N_PAIRS), np.where(first, 1.0, 3.0))
+    pairs = Pairs(vectors, np.arange(N_PAIRS), np.arange(N_PAIRS), np.where(first, 1.0, 3.0))
     return _fitted("flow", latents, pairs, 800), centre
 
 
@@ -150,7 +150,8 @@ def test_latents_are_standardized_by_their_weights_and_the_doubt_of_the_encoder(
     rng = np.random.default_rng(5)
     latents, rows = 2 + 3 * rng.normal(size=(50, LATENT)), rng.integers(0, 50, 200)
     weights = rng.uniform(0.1, 2, 200)
-    pairs = Pairs(rng.normal(size=(200, 2)).astype(np.float32), rows, weights)
+    vectors = rng.normal(size=(200, 2)).astype(np.float32)
+    pairs = Pairs(vectors, np.arange(200), rows, weights)
     model = _fitted("gaussian", latents, pairs, 1, log_variance=1.0)
     mean = np.average(latents[rows], axis=0, weights=weights)
     variance = np.average((latents[rows] - mean) ** 2, axis=0, weights=weights) + np.e

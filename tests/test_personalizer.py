@@ -191,7 +191,7 @@ def test_a_reloaded_personalizer_serves_the_same(fitted, imagined, bundle):
     loaded = Personalizer.load(bundle)
     assert loaded.config == fitted.config
     assert loaded.training_logs() == {}
-    assert loaded.n_unphotographed_ == fitted.n_unphotographed_
+    assert list(loaded.without_photo()) == list(fitted.without_photo())
     pd.testing.assert_frame_equal(loaded.recommend(None, 5), fitted.recommend(None, 5))
     same(loaded.imagine(USERS, N), part(imagined(None), USERS))
 
@@ -362,7 +362,7 @@ def test_users_named_twice_or_of_two_kinds_are_refused(fitted):
         lambda new: new.is_cold(log(a=["b"])),
         lambda new: new.save("nowhere"),
         lambda new: new.training_logs(),
-        lambda new: new.n_unphotographed_,
+        lambda new: new.without_photo(),
         lambda new: new.recommender_,
         lambda new: new.catalog_,
         lambda new: new.image_model_,
@@ -438,7 +438,7 @@ def odd() -> Personalizer:
 
 
 def test_log_items_without_a_photo_are_counted_and_recommended(odd):
-    assert odd.n_unphotographed_ == 2  # 40 without photo, 99 not in the catalogue
+    assert list(odd.without_photo()) == [40, 99]  # no photo; not in the catalogue
     lists = odd.recommend(None, 37, exclude_seen=False)
     assert set(lists["item_id"]) == {*range(5, 41), 99}
 

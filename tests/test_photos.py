@@ -383,7 +383,7 @@ def test_a_damaged_entry_is_rebuilt(ending, damage, tmp_path):
 
 def test_an_unusable_cache_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CatalogError, match=r"cannot be written.*pass another cache_dir, or None"):
+    with pytest.raises(CatalogError, match=r"cannot be written.*keep the cache in another folder"):
         load(BATCH, tmp_path / "file")
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from prodgen_rec.catalog.decoding import Payload
 from prodgen_rec.catalog.tables import existing_path
-from prodgen_rec.columns import ITEM_ID, PHOTO
+from prodgen_rec.columns import ITEM_ID, PHOTO, how_to_map
 from prodgen_rec.errors import CatalogError
 from prodgen_rec.ids import IdMap, as_id_array
 
@@ -184,7 +184,7 @@ def _photo_columns(schema: pa.Schema, columns: Mapping[str, str], file: Path) ->
     if id_column not in schema.names:
         raise CatalogError(
             f"photos: {file} has no column {columns.get(ITEM_ID, ITEM_ID)!r}; its columns are "
-            f"{listed}. Say which one it is with columns={{{ITEM_ID!r}: …}}"
+            f"{listed}. Say which one it is with {how_to_map(ITEM_ID, '…')}"
         )
     binary = [field.name for field in schema if _is_binary(field.type)]
     wanted = [columns[PHOTO]] if PHOTO in columns else [*_PHOTO_COLUMNS]
@@ -195,7 +195,7 @@ def _photo_columns(schema: pa.Schema, columns: Mapping[str, str], file: Path) ->
         raise CatalogError(
             f"photos: {file} has no column of encoded photos {' / '.join(map(repr, wanted))} "
             f"of a binary type; its columns are {listed}, of these binary {binary}. "
-            f"Say which one it is with columns={{{PHOTO!r}: …}}"
+            f"Say which one it is with {how_to_map(PHOTO, '…')}"
         )
     return id_column, found[0]
 

@@ -191,6 +191,6 @@ def _into_cache(
     except OSError as error:
         raise CatalogError(
             f"the photo cache {cache_dir} cannot be written: {error.strerror}; "
-            "make room, or pass another cache_dir, or None to decode into memory"
+            "make room, or keep the cache in another folder (cache_dir)"
         ) from error
     return np.load(path, mmap_mode="r", allow_pickle=False), reasons

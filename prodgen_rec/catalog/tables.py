@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prodgen_rec.columns import ITEM_ID, PHOTO
+from prodgen_rec.columns import ITEM_ID, PHOTO, how_to_map
 from prodgen_rec.errors import CatalogError
 from prodgen_rec.ids import IdMap, as_id_array, infer_integers
 
@@ -125,7 +125,7 @@ def _rename(table: pa.Table, columns: Mapping[str, str], source: str) -> pa.Tabl
         if theirs not in found:
             raise CatalogError(
                 f"{source}: no column {theirs!r}; its columns are {', '.join(map(repr, found))}. "
-                f"Say which one it is with columns={{{ours!r}: …}}"
+                f"Say which one it is with {how_to_map(ours, '…')}"
             )
     ours_of = {theirs: ours for ours, theirs in mapping.items()}
     names = [ours_of.get(name, name) for name in found]

@@ -149,7 +149,7 @@ def _read_catalog(items: Path, photos: Path, size: int, cache: Path, inputs: Inp
 def _fitted(personalizer: Personalizer, report: Reporter) -> dict[str, Any]:
     """What a fit found; says which items of the log have no photo."""
     found = personalizer.catalog_.report
-    unpictured = _without_photo(personalizer)
+    unpictured = list(personalizer.without_photo())
     if unpictured:
         report.say(
             f"  {len(unpictured):,} items of the log have no photo: {listed(unpictured)}; "
@@ -167,14 +167,6 @@ def _fitted(personalizer: Personalizer, report: Reporter) -> dict[str, Any]:
     }
 
 
-def _without_photo(personalizer: Personalizer) -> list[Any]:
-    """Ids of the items of the fitted log that have no photo."""
-    log_items, catalog = personalizer.recommender_.items_, personalizer.catalog_
-    place = catalog.items.find(log_items.arrow)
-    lacking = (place < 0) | (catalog.photo_index[place] < 0)
-    return list(log_items.take(np.flatnonzero(lacking)))
-
-
 def _served(
     personalizer: Personalizer,
     history: Interactions,
@@ -184,8 +176,7 @@ def _served(
     inputs: Inputs,
 ) -> dict[str, Any]:
     asked = history.for_users(user_ids, allow_unknown=True)
-    is_warm = personalizer.recommender_.fold_in(asked).any(axis=1)
-    cold = list(asked.users.take(np.flatnonzero(~is_warm)))
+    cold = list(asked.users.take(np.flatnonzero(personalizer.is_cold(asked))))
     if cold:
         inputs.report.say(
             f"  {len(cold):,} of {len(user_ids):,} users have no usable history: {listed(cold)}; "

@@ -13,6 +13,7 @@ from prodgen_rec.cli.console import Reporter
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _STANDARD_ERROR = 2
+_RUNTIME = "prodgen_rec.imagery.runtime"
 
 
 def start_tensorflow(report: Reporter) -> None:
@@ -27,11 +28,11 @@ def start_tensorflow(report: Reporter) -> None:
         return
     with report.step("starting TensorFlow"):
         if _LOG_LEVEL in os.environ:
-            import_module("tensorflow")
+            import_module(_RUNTIME)
             return
         os.environ[_LOG_LEVEL] = "3"
         with _held_back():
-            import_module("tensorflow")
+            import_module(_RUNTIME)
 
 
 @contextmanager

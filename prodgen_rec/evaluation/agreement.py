@@ -7,19 +7,17 @@ known: planted, or seen in the log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from prodgen_rec import columns
 from prodgen_rec.catalog import Catalog
+from prodgen_rec.columns import ATTRIBUTE
 from prodgen_rec.errors import InputError
 from prodgen_rec.evaluation.bootstrap import mean_interval
 from prodgen_rec.ids import IdMap, as_id_array
-
-ATTRIBUTE: Final = "attribute"
-"""Column: name of an attribute, such as ``color``; the column ``value`` beside it is wanted."""
 
 
 def attribute_agreement(

@@ -27,8 +27,9 @@ from prodgen_rec.evaluation.judge import (
     pretrained_judge,
     resized,
 )
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, seeded
-from prodgen_rec.imagery.training import Budget, Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Trainer
 
 SIZE = 32
 """Side of the pictures that the judge looks at: enough for a shape and a color, and blind to

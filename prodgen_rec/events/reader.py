@@ -26,6 +26,7 @@ from prodgen_rec.columns import (
     SOURCE,
     TIMESTAMP,
     USER_ID,
+    how_to_map,
 )
 from prodgen_rec.errors import ConfigError, EventsError
 from prodgen_rec.events.assembly import QUARANTINE_SCHEMA, part_of, table_of
@@ -163,8 +164,7 @@ def _resolved(source: Source, mapping: Mapping[str, str]) -> dict[str, str]:
         close = get_close_matches(missing[0], free, n=1, cutoff=0.0) or ["name_in_the_log"]
         raise EventsError(
             f"{source.name}: missing column {names}; present: {', '.join(present[:50])}; "
-            f"name the log's own columns with columns={{{missing[0]!r}: {close[0]!r}}}, "
-            f"or --columns {missing[0]}={close[0]}"
+            f"name the log's own columns with {how_to_map(missing[0], close[0])}"
         )
     found = {ours: theirs for ours, theirs in wanted.items() if theirs in present}
     for theirs in found.values():

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
 from prodgen_rec.imagery.runtime import (
@@ -21,7 +22,7 @@ from prodgen_rec.imagery.runtime import (
     seeded,
     training_precision,
 )
-from prodgen_rec.imagery.training import Budget, Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Trainer
 
 Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

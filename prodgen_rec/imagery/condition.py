@@ -91,5 +91,6 @@ class Whitening:
         The last entry is 1 where a preference is known; a zero vector gives a row of zeros.
         """
         known = vectors.any(axis=1, keepdims=True)
-        whitened = (vectors - self.mean) @ self.matrix
+        # One product per row: BLAS may round a row of a larger product by where it stands there.
+        whitened = ((vectors - self.mean)[:, None] @ self.matrix)[:, 0]
         return np.concatenate([whitened * known, known], axis=1, dtype=np.float32)

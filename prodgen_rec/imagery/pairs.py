@@ -25,7 +25,9 @@ class Pairs:
     Attributes
     ----------
     vectors
-        float32 (n_pairs, d), finite.
+        float32 (n_vectors, d), finite.
+    vector_rows
+        int64 (n_pairs,), row of the preference in ``vectors``.
     photo_rows
         int64 (n_pairs,), row of the photo in the array of photos.
     weights
@@ -38,16 +40,17 @@ class Pairs:
     """
 
     vectors: Vectors
+    vector_rows: npt.NDArray[np.int64]
     photo_rows: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        if not len(self.vectors) == len(self.photo_rows) == len(self.weights):
+        if not len(self.vector_rows) == len(self.photo_rows) == len(self.weights):
             raise InputError(
-                f"pairs need as many vectors as photo rows and weights, got {len(self.vectors)}, "
-                f"{len(self.photo_rows)} and {len(self.weights)}"
+                "pairs need as many vector rows as photo rows and weights, got "
+                f"{len(self.vector_rows)}, {len(self.photo_rows)} and {len(self.weights)}"
             )
-        if len(self.vectors) == 0:
+        if len(self) == 0:
             raise InputError(
                 "no training pairs: no user took an item that has a photo; "
                 "check that the item ids of the log and of the photos match"
@@ -58,6 +61,14 @@ class Pairs:
                 "weights of pairs must be finite and at least 0, one of them above, "
                 f"got {self.weights.min()} to {self.weights.max()}"
             )
+        _check_rows(self.vector_rows, len(self.vectors), "vector")
+
+    def __len__(self) -> int:
+        return len(self.photo_rows)
+
+    def vector_weights(self) -> npt.NDArray[np.float64]:
+        """Total weight of the pairs of each vector, float64 (n_vectors,)."""
+        return np.bincount(self.vector_rows, self.weights, minlength=len(self.vectors))
 
     def check_photo_rows(self, n_photos: int) -> None:
         """Refuse pairs that point outside an array of photos.
@@ -67,12 +78,16 @@ class Pairs:
         InputError
             Names the first such pair.
         """
-        outside = np.flatnonzero((self.photo_rows < 0) | (self.photo_rows >= n_photos))
-        if len(outside):
-            raise InputError(
-                f"{len(outside)} of {len(self.photo_rows)} pairs have no photo: pair {outside[0]} "
-                f"has photo row {self.photo_rows[outside[0]]}, photos are 0 to {n_photos - 1}"
-            )
+        _check_rows(self.photo_rows, n_photos, "photo")
+
+
+def _check_rows(rows: npt.NDArray[np.int64], n: int, what: str) -> None:
+    outside = np.flatnonzero((rows < 0) | (rows >= n))
+    if len(outside):
+        raise InputError(
+            f"{len(outside)} of {len(rows)} pairs have no {what}: pair {outside[0]} has {what} "
+            f"row {rows[outside[0]]}, {what}s are 0 to {n - 1}"
+        )
 
 
 def taken_pairs(
@@ -98,12 +113,12 @@ def taken_pairs(
     pairs = recommender.interactions_.matrix.tocoo()
     taken = (pairs.data > 0) & (photo_rows[pairs.col] >= 0)
     users = pairs.row[taken]
-    if leave_one_out:
-        vectors = recommender.leave_one_out(recommender.interactions_)[taken]
-    else:
-        vectors = recommender.user_vectors_[users]
     weights = user_balanced_weights(users, pairs.data[taken])
-    return Pairs(vectors, photo_rows[pairs.col[taken]], weights)
+    rows = photo_rows[pairs.col[taken]]
+    if not leave_one_out:
+        return Pairs(recommender.user_vectors_, users.astype(np.int64), rows, weights)
+    vectors = recommender.leave_one_out(recommender.interactions_)[taken]
+    return Pairs(vectors, np.arange(len(rows)), rows, weights)
 
 
 def user_balanced_weights(

@@ -17,12 +17,13 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import build_flow_prior, build_gaussian_prior
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
-from prodgen_rec.imagery.training import Budget, Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Trainer
 
 Floats = npt.NDArray[np.float32]
 
@@ -155,7 +156,7 @@ class ConditionalPrior:
         pairs
             Preference vectors and rows of ``moments``.
         """
-        self.whitening = Whitening.fit(pairs.vectors, pairs.weights)
+        self.whitening = Whitening.fit(pairs.vectors, pairs.vector_weights())
         self._fit_scales(moments, pairs)
         conditions = self.whitening.conditions(pairs.vectors)
 
@@ -167,12 +168,15 @@ class ConditionalPrior:
             kept = tf.cast(kept >= self.config.condition_dropout, tf.float32)
             return self.prior.loss(standardized, batch[1] * kept, seed + 2)
 
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Floats, Vectors]:
+            return moments[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
+
         phase = Phase(
             "prior",
             self.prior.network.trainable_variables,
             loss,
             lambda step: batches(
-                lambda index: (moments[pairs.photo_rows[index]], conditions[index]),
+                rows,
                 pairs.weights,
                 self.config.prior_batch_size,
                 seed=self.seed,

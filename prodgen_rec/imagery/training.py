@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prodgen_rec.errors import BundleCorruptError, ConfigError, TrainingDivergedError
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.runtime import compiled, uninterrupted
 from prodgen_rec.storage import atomic_file, load_arrays, save_arrays
 
@@ -37,33 +38,6 @@ _COMPILE_STEPS = 5
 _FEWEST_TIMED_STEPS, _MOST_TIMED_STEPS = 20, 400
 _TIMED_SHARE = 0.05
 """Share of a budget in minutes after which its number of steps is settled."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: a number of steps, or minutes that are turned into steps.
-
-    Minutes become steps once, when the first steps have shown the speed. The number is
-    kept in the checkpoint, so that a resumed run follows the same schedule.
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("a training budget needs either steps or minutes, and not both")
-        if (self.steps or self.minutes or 0) <= 0:
-            raise ConfigError(
-                f"a training budget must be positive, got steps={self.steps}, "
-                f"minutes={self.minutes}"
-            )
-
-    def share(self, fraction: float) -> Budget:
-        """A part of this budget."""
-        if self.steps is not None:
-            return Budget(steps=max(1, round(self.steps * fraction)))
-        return Budget(minutes=(self.minutes or 0) * fraction)
 
 
 @dataclass(frozen=True)

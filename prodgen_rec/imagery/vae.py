@@ -18,12 +18,13 @@ import pandas as pd
 
 from prodgen_rec.errors import BundleCorruptError, InputError, NotFittedError
 from prodgen_rec.imagery.autoencoder import Autoencoder, Floats, Photos
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.saved import ImageModelAbout, SavedImageModel
-from prodgen_rec.imagery.training import Budget, Trainer
+from prodgen_rec.imagery.training import Trainer
 
 
 class ConditionalVAE:
@@ -247,6 +248,6 @@ class ConditionalVAE:
         digest.update(f"{self.seed} {photos.shape} ".encode())
         for start in range(0, len(photos), 1024):  # a memory map is never copied whole
             digest.update(photos[start : start + 1024].tobytes())
-        for array in (pairs.vectors, pairs.photo_rows, pairs.weights):
+        for array in (pairs.vectors, pairs.vector_rows, pairs.photo_rows, pairs.weights):
             digest.update(array.tobytes())
         return digest.hexdigest()

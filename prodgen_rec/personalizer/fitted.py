@@ -18,6 +18,7 @@ from prodgen_rec.catalog import Catalog
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import BundleCorruptError, CatalogError
 from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.nearest import ItemLatents
 from prodgen_rec.imagery.pairs import taken_pairs
 from prodgen_rec.imagery.saved import SavedImageModel
@@ -26,7 +27,7 @@ from prodgen_rec.preferences import ALS, Popularity
 from prodgen_rec.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:
-    from prodgen_rec.imagery import Budget, ConditionalVAE
+    from prodgen_rec.imagery import ConditionalVAE
 
 _PREFERENCES, _CATALOG, _IMAGERY = "preferences", "catalog", "imagery"
 _ITEM_LATENTS = "item_latents.npz"

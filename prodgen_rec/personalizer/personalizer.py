@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,13 +18,14 @@ from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import ConfigError, InputError, NotFittedError
 from prodgen_rec.events import read_events
 from prodgen_rec.ids import IdArray
+from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.imagery.saved import SavedImageModel
 from prodgen_rec.interactions import Interactions, build_interactions
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 from prodgen_rec.personalizer.results import Imagined, UserVectors
 from prodgen_rec.preferences import ALS
-from prodgen_rec.preferences.filters import Blocked
+from prodgen_rec.preferences.filters import Blocked, checked_count
 
 if TYPE_CHECKING:
     from prodgen_rec.imagery import ConditionalVAE
@@ -90,8 +90,6 @@ class Personalizer:
         TrainingDivergedError
             The loss became NaN; the last good state is in the checkpoint folder.
         """
-        from prodgen_rec.imagery import Budget
-
         if minutes is None and steps is None:
             minutes = _DEFAULT_MINUTES
         self._learned = Fitted.learn(
@@ -137,15 +135,15 @@ class Personalizer:
         """The fitted image model; asking for it loads TensorFlow."""
         return self._fitted().model
 
-    @property
-    def n_unphotographed_(self) -> int:
-        """Items of the fitted log that have no photo in the catalogue."""
-        return int((photo_rows(self.recommender_.items_, self.catalog_) < 0).sum())
-
     def training_logs(self) -> dict[str, pd.DataFrame]:
         """Log of each training phase, empty after a load; see `Trainer.run`."""
         model = self._fitted().image_model
         return {} if isinstance(model, SavedImageModel) else dict(model.history_)
+
+    def without_photo(self) -> IdArray:
+        """Ids of the items of the fitted log that have no photo in the catalogue, shape (n,)."""
+        items = self.recommender_.items_
+        return items.take(np.flatnonzero(photo_rows(items, self.catalog_) < 0))
 
     # Serving ---------------------------------------------------------------------------
 
@@ -265,7 +263,7 @@ class Personalizer:
         InputError
             n is below 1, or a user has no usable history.
         """
-        n = _checked_count(n)
+        n = checked_count(n, "pictures")
         history = self._histories(users, events)
         self._checked_cold(history, cold)
         model = self.image_model_
@@ -351,16 +349,6 @@ class Personalizer:
         known = self.recommender_.items_.find(item_ids)
         items = np.where((known >= 0)[:, None], self.recommender_.item_vectors_[known], 0.0)
         return np.asarray((vectors.astype(np.float64) * items).sum(axis=1), np.float32)
-
-
-def _checked_count(n: int) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise InputError(f"n = {n!r}: expected a whole number of pictures per user, at least 1")
-    return count
 
 
 def _best_first(score: Vectors, n: int) -> npt.NDArray[np.int64]:

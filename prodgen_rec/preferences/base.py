@@ -7,7 +7,6 @@ filters to files, is the same for all of them and is written once, here.
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +22,7 @@ from prodgen_rec import columns
 from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences.filters import Blocked, Filters
+from prodgen_rec.preferences.filters import Blocked, Filters, checked_count
 from prodgen_rec.preferences.store import load_state, save_state
 from prodgen_rec.preferences.topk import top_n
 
@@ -146,7 +145,7 @@ class Recommender(ABC):
         InputError
             Fewer than n items remain for some user; the message says why.
         """
-        n = _checked_count(n)
+        n = checked_count(n, "items")
         items = self.items_
         record = self.interactions_ if history is None else history.for_items(items)
         rows = _rows(record.users, users, known_from_fit=history is None)
@@ -195,16 +194,6 @@ class Recommender(ABC):
             name = type(self).__name__
             raise NotFittedError(f"this {name} has not been fitted; call fit(interactions) first")
         return self
-
-
-def _checked_count(n: int) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise InputError(f"n = {n!r}: expected a whole number of items per user, at least 1")
-    return count
 
 
 def _rows(

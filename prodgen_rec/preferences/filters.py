@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,23 @@ from prodgen_rec.ids import IdMap, as_id_array, like
 
 Blocked = Iterable[Any] | Mapping[Any, Iterable[Any]]
 """Item ids that nobody gets, or for each user id the item ids that this user does not get."""
+
+
+def checked_count(n: int, what: str) -> int:
+    """A whole number of ``what`` per user.
+
+    Raises
+    ------
+    InputError
+        It is no whole number, or below 1.
+    """
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"n = {n!r}: expected a whole number of {what} per user, at least 1")
+    return count
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,8 @@ def planted_world() -> tuple[npt.NDArray[np.uint8], Pairs]:
     rng = np.random.default_rng(31)
     red = np.arange(_N_PHOTOS) % 2 == 0
     photos = np.stack([_photo(rng, bool(is_red)) for is_red in red])
-    return photos, Pairs(_vectors(rng, red), np.arange(_N_PHOTOS), np.ones(_N_PHOTOS))
+    rows = np.arange(_N_PHOTOS)
+    return photos, Pairs(_vectors(rng, red), rows, rows, np.ones(_N_PHOTOS))
 
 
 def redness(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
