@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
-INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+INSTALL = $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint constraints.txt
 
 ifeq ($(origin PYTHON), undefined)
 CANDIDATES := python3 python3.13 python3.12 python3.11

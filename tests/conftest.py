@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more threads than that
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 SMALL = {
     "preferences": {"factors": 16},

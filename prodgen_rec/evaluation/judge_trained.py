@@ -6,6 +6,7 @@ what a made picture shows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -81,7 +82,7 @@ class CatalogJudge:
             Value of each attribute for each photo, n rows and a column per attribute; null
             where it is not known.
         budget
-            How long to train; 400 steps by default.
+            How long to train; by default 40 passes over the photos, but at most 400 steps.
         progress
             Show a progress bar on a terminal.
 
@@ -164,7 +165,8 @@ class CatalogJudge:
             ),
             peak_rate=3e-3,
         )
-        Trainer(seed=self.seed, progress=progress).run(phase, budget or Budget(steps=400))
+        enough = Budget(steps=min(400, math.ceil(40 * len(photos) / _BATCH_SIZE)))
+        Trainer(seed=self.seed, progress=progress).run(phase, budget or enough)
 
     def _accuracy(self, photos: Photos, codes: npt.NDArray[np.int32]) -> dict[str, float]:
         told = self.predict(photos)
