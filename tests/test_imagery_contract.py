@@ -12,7 +12,18 @@ import pytest
 from imagery_models import Shared, Small, SmallFlow, small_config, trained
 
 from prodgen_rec.errors import BundleCorruptError, ConfigError, NotFittedError
-from prodgen_rec.imagery import Budget, ConditionalVAE, Whitening
+from prodgen_rec.imagery import (
+    DCGAN,
+    Budget,
+    ConditionalGAN,
+    ConditionalVAE,
+    GANConfig,
+    ImageModel,
+    PlainCVAE,
+    PlainVAE,
+    PlainVAEConfig,
+    Whitening,
+)
 from prodgen_rec.testing import check_image_model
 from prodgen_rec.testing.images import planted_world
 
@@ -20,6 +31,37 @@ from prodgen_rec.testing.images import planted_world
 @pytest.mark.parametrize("model", [Small, SmallFlow])
 def test_both_priors_keep_the_contract(model: type[Small]) -> None:
     check_image_model(model)
+
+
+class SmallPlainVAE(PlainVAE):
+    settings = PlainVAEConfig(
+        size=16, width=8, latent_channels=1, condition_width=32, learning_rate=8e-3, batch_size=32
+    )
+
+    def __init__(self, config: Any = settings, *, seed: int = 3) -> None:
+        super().__init__(config, seed=seed)
+
+
+class SmallPlainCVAE(PlainCVAE, SmallPlainVAE):
+    pass
+
+
+class SmallDCGAN(DCGAN):
+    settings = GANConfig(
+        size=16, width=12, latent_channels=1, condition_width=32, learning_rate=2e-3, batch_size=32
+    )
+
+    def __init__(self, config: Any = settings, *, seed: int = 3) -> None:
+        super().__init__(config, seed=seed)
+
+
+class SmallConditionalGAN(ConditionalGAN, SmallDCGAN):
+    pass
+
+
+@pytest.mark.parametrize("model", [SmallPlainVAE, SmallPlainCVAE, SmallDCGAN, SmallConditionalGAN])
+def test_the_baselines_keep_the_contract(model: type[ImageModel]) -> None:
+    check_image_model(model, n_steps=400)
 
 
 class IgnoresTheVectors(Shared):
@@ -90,7 +132,7 @@ class ForgetsTheWhitening(Shared):
     @classmethod
     def load(cls, folder: Path) -> Self:
         model = super().load(folder)
-        model.prior_.whitening = Whitening.identity(4)
+        model.whitening_ = Whitening.identity(4)
         return model
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import tensorflow as tf
 from imagery_models import small_config, trained
 from scipy import integrate, stats
 
-from prodgen_rec.imagery import Budget, Pairs
+from prodgen_rec.imagery import Budget, Pairs, Whitening
 from prodgen_rec.imagery.autoencoder import kl_to_standard_normal
 from prodgen_rec.imagery.priors import ConditionalPrior, FlowPrior, GaussianPrior
 from prodgen_rec.imagery.training import Trainer
@@ -19,20 +19,35 @@ N_PAIRS = 4000
 N_DRAWS = 2000
 
 
+class Whitened(NamedTuple):
+    """A prior that is asked with vectors."""
+
+    prior: ConditionalPrior
+    whitening: Whitening
+
+    def sample(self, vectors: np.ndarray, noise: np.ndarray, guidance: float) -> np.ndarray:
+        return self.prior.sample(self.whitening.conditions(vectors), noise, guidance)
+
+
 def _fitted(
     prior: Any, latents: np.ndarray, pairs: Pairs, n_steps: int, log_variance: float = -20.0
-) -> ConditionalPrior:
+) -> Whitened:
     """A prior of latents that the encoder is as good as certain about."""
     config = small_config(prior, latent_channels=1, condition_dropout=0.2, flow_steps=8)
     moments = np.concatenate([latents, np.full_like(latents, log_variance)], axis=1)
-    model = ConditionalPrior(config, pairs.vectors.shape[1], seed=1)
-    model.fit(
-        moments.astype(np.float32), pairs, Trainer(seed=1, progress=False), Budget(steps=n_steps)
+    whitening = Whitening.fit(pairs.vectors, pairs.vector_weights())
+    prior = ConditionalPrior(config, whitening.size + 1, seed=1)
+    prior.fit(
+        moments.astype(np.float32),
+        whitening.conditions(pairs.vectors),
+        pairs,
+        Trainer(seed=1, progress=False),
+        Budget(steps=n_steps),
     )
-    return model
+    return Whitened(prior, whitening)
 
 
-def _draws(model: ConditionalPrior, vector: Any, guidance: float = 1.0) -> np.ndarray:
+def _draws(model: Whitened, vector: Any, guidance: float = 1.0) -> np.ndarray:
     noise = np.random.default_rng(9).normal(size=(N_DRAWS, LATENT)).astype(np.float32)
     vectors = np.tile(np.asarray(vector, np.float32), (N_DRAWS, 1))
     return model.sample(vectors, noise, guidance).astype(np.float64)
@@ -84,7 +99,7 @@ def test_guidance_moves_the_mean_along_a_line_and_leaves_the_spread(
 
 
 def test_the_loss_of_the_gaussian_prior_is_its_log_density() -> None:
-    prior = GaussianPrior(small_config("gaussian", latent_channels=1), 3)
+    prior = GaussianPrior(LATENT, 3, 64)
     rng = np.random.default_rng(0)
     z = rng.normal(size=(5, LATENT)).astype(np.float32)
     c = rng.normal(size=(5, 3)).astype(np.float32)
@@ -98,7 +113,7 @@ def test_the_loss_of_the_gaussian_prior_is_its_log_density() -> None:
 
 
 @pytest.fixture(scope="module")
-def two_clusters() -> tuple[ConditionalPrior, np.ndarray]:
+def two_clusters() -> tuple[Whitened, np.ndarray]:
     """The first cluster weighs a quarter, by the weights of the pairs."""
     rng = np.random.default_rng(3)
     first = np.arange(N_PAIRS) % 2 == 0
@@ -117,7 +132,7 @@ def _sides(draws: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_the_flow_goes_to_the_cluster_of_the_preference(
-    side: float, two_clusters: tuple[ConditionalPrior, np.ndarray]
+    side: float, two_clusters: tuple[Whitened, np.ndarray]
 ) -> None:
     model, centre = two_clusters
     draws = _draws(model, [side])
@@ -127,7 +142,7 @@ def test_the_flow_goes_to_the_cluster_of_the_preference(
 
 
 def test_without_a_preference_the_flow_gives_the_mixture(
-    two_clusters: tuple[ConditionalPrior, np.ndarray],
+    two_clusters: tuple[Whitened, np.ndarray],
 ) -> None:
     model, centre = two_clusters
     sides = _sides(_draws(model, [0.0]), centre)
@@ -137,7 +152,7 @@ def test_without_a_preference_the_flow_gives_the_mixture(
 
 def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     """A network that gives a constant velocity moves the noise by it, whatever the steps."""
-    prior = FlowPrior(small_config("flow", latent_channels=1), 3)
+    prior = FlowPrior(LATENT, 3, 64, 2, n_steps=4)
     weights = prior.network.get_weights()
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
     prior.network.set_weights(weights)
@@ -152,7 +167,7 @@ def test_latents_are_standardized_by_their_weights_and_the_doubt_of_the_encoder(
     weights = rng.uniform(0.1, 2, 200)
     vectors = rng.normal(size=(200, 2)).astype(np.float32)
     pairs = Pairs(vectors, np.arange(200), rows, weights)
-    model = _fitted("gaussian", latents, pairs, 1, log_variance=1.0)
+    model = _fitted("gaussian", latents, pairs, 1, log_variance=1.0).prior
     mean = np.average(latents[rows], axis=0, weights=weights)
     variance = np.average((latents[rows] - mean) ** 2, axis=0, weights=weights) + np.e
     np.testing.assert_allclose(model.latent_mean, mean, rtol=1e-4)

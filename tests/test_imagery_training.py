@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from prodgen_rec.errors import BundleCorruptError, ConfigError, TrainingDivergedError
 from prodgen_rec.imagery import Budget
 from prodgen_rec.imagery.runtime import batches, uninterrupted
-from prodgen_rec.imagery.training import Phase, Trainer, learning_rate
+from prodgen_rec.imagery.training import Phase, Player, Trainer, learning_rate
 from prodgen_rec.storage import load_arrays, save_arrays
 
 N_STEPS = 130
@@ -58,7 +58,7 @@ class Task:
         self.nan_at, self.stop_at, self.interrupt_at = nan_at, stop_at, interrupt_at
 
     def run(self, folder: Path | None, budget: Budget | None = None, **who: Any) -> pd.DataFrame:
-        phase = Phase("task", [self.weights], self._loss, self._batches)
+        phase = Phase("task", {"loss": Player([self.weights])}, self._loss, self._batches)
         who = {"seed": 7, "fingerprint": "this data"} | who
         return Trainer(folder=folder, progress=False, **who).run(
             phase, budget or Budget(steps=N_STEPS)

@@ -30,7 +30,7 @@ from prodgen_rec.evaluation.judge import (
 )
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, seeded
-from prodgen_rec.imagery.training import Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 SIZE = 32
 """Side of the pictures that the judge looks at: enough for a shape and a color, and blind to
@@ -154,7 +154,7 @@ class CatalogJudge:
 
         phase = Phase(
             "judge",
-            network.trainable_variables,
+            {"loss": Player(network.trainable_variables, peak_rate=3e-3)},
             loss,
             lambda step: batches(
                 lambda index: (photos[index], codes[index]),
@@ -163,7 +163,6 @@ class CatalogJudge:
                 seed=self.seed,
                 first_step=step,
             ),
-            peak_rate=3e-3,
         )
         enough = Budget(steps=min(400, math.ceil(40 * len(photos) / _BATCH_SIZE)))
         Trainer(seed=self.seed, progress=progress).run(phase, budget or enough)

@@ -22,7 +22,7 @@ from prodgen_rec.imagery.runtime import (
     seeded,
     training_precision,
 )
-from prodgen_rec.imagery.training import Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -44,8 +44,8 @@ class Autoencoder:
         self.seed = seed
         with dtype_policy("float32"):
             self.encoder, self.decoder = _build(config, seed)
-        self._encode = compiled(lambda photos: _flat_moments(self.encoder(_to_unit(photos))))
-        self._decode = compiled(lambda z: _to_uint8(self.decoder(self._as_map(z))))
+        self._encode = compiled(lambda photos: flat_moments(self.encoder(to_unit(photos))))
+        self._decode = compiled(lambda z: to_uint8(self.decoder(self._as_map(z))))
 
     def fit(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
         """Train on photos uint8 (n, size, size, 3) and return the log."""
@@ -54,7 +54,7 @@ class Autoencoder:
             encoder, decoder = _build(config, self.seed)
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
-            pictures = _to_unit(batch[0])
+            pictures = to_unit(batch[0])
             mean, log_variance = tf.split(_moments(encoder(pictures)), 2, axis=-1)
             noise = tf.random.stateless_normal(tf.shape(mean), seed)
             rebuilt = decoder(mean + tf.exp(log_variance / 2) * noise)
@@ -65,7 +65,12 @@ class Autoencoder:
 
         phase = Phase(
             "autoencoder",
-            [*encoder.trainable_variables, *decoder.trainable_variables],
+            {
+                "loss": Player(
+                    [*encoder.trainable_variables, *decoder.trainable_variables],
+                    peak_rate=config.learning_rate,
+                )
+            },
             loss,
             lambda step: batches(
                 lambda index: (photos[index],),
@@ -74,7 +79,6 @@ class Autoencoder:
                 seed=self.seed,
                 first_step=step,
             ),
-            peak_rate=config.learning_rate,
         )
         log = trainer.run(phase, budget)
         self.encoder.set_weights(encoder.get_weights())
@@ -105,20 +109,26 @@ def _build(config: ImageryConfig, seed: int) -> tuple[keras.Model, keras.Model]:
 
 
 def _moments(encoded: Any) -> Any:
-    # Bounded log-variance: one extreme photo early in training must not overflow the loss.
+    """Means and log-variances side by side, the latter bounded.
+
+    One extreme photo early in training must not overflow the loss.
+    """
     mean, log_variance = tf.split(encoded, 2, axis=-1)
     return tf.concat([mean, tf.clip_by_value(log_variance, -10.0, 4.0)], axis=-1)
 
 
-def _flat_moments(encoded: Any) -> Any:
+def flat_moments(encoded: Any) -> Any:
+    """What an encoder gives, (n, 4, 4, 2 · channels), as rows (n, 2 · latent_size)."""
     mean, log_variance = tf.split(_moments(encoded), 2, axis=-1)
     n = tf.shape(encoded)[0]
     return tf.concat([tf.reshape(mean, (n, -1)), tf.reshape(log_variance, (n, -1))], axis=-1)
 
 
-def _to_unit(photos: Any) -> Any:
+def to_unit(photos: Any) -> Any:
+    """Photos uint8 as float32 in [-1, 1]."""
     return tf.cast(photos, tf.float32) / 127.5 - 1.0
 
 
-def _to_uint8(pictures: Any) -> Any:
+def to_uint8(pictures: Any) -> Any:
+    """Pictures about [-1, 1] as uint8."""
     return tf.cast(tf.round((tf.clip_by_value(pictures, -1.0, 1.0) + 1.0) * 127.5), tf.uint8)

@@ -62,6 +62,11 @@ class Whitening:
     mean: npt.NDArray[np.float32]
     matrix: npt.NDArray[np.float32]
 
+    @property
+    def size(self) -> int:
+        """Dimension d of the vectors; conditions have one number more."""
+        return len(self.mean)
+
     @classmethod
     def identity(cls, size: int) -> Whitening:
         """The map that changes nothing."""

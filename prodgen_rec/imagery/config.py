@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _power_of_two(size: int) -> int:
+    if size not in (16, 32, 64, 128):
+        raise ValueError(f"size must be 16, 32, 64 or 128, got {size}")
+    return size
+
+
+PictureSize = Annotated[int, AfterValidator(_power_of_two)]
+"""Side of pictures in pixels that the networks can make."""
 
 
 class ImageryConfig(BaseModel):
@@ -48,7 +58,7 @@ class ImageryConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = 64
+    size: PictureSize = 64
     width: int = Field(default=24, ge=4, le=128)
     n_blocks: int = Field(default=0, ge=0, le=8)
     latent_channels: int = Field(default=16, ge=1, le=64)
@@ -65,14 +75,56 @@ class ImageryConfig(BaseModel):
     prior_share: float = Field(default=0.3, gt=0, lt=1)
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
 
-    @field_validator("size")
-    @classmethod
-    def _power_of_two(cls, size: int) -> int:
-        if size not in (16, 32, 64, 128):
-            raise ValueError(f"size must be 16, 32, 64 or 128, got {size}")
-        return size
-
     @property
     def latent_size(self) -> int:
         """Numbers in one latent."""
         return 16 * self.latent_channels
+
+
+class BaselineConfig(BaseModel):
+    """Settings that the baselines share.
+
+    Attributes
+    ----------
+    size
+        Side of the pictures in pixels: 16, 32, 64 or 128.
+    width
+        Channels at half the picture's resolution; they double with each halving up to 256.
+    latent_channels
+        Noise of a picture, in sixteens of numbers.
+    condition_width
+        Width of the layers that a condition goes through.
+    condition_dropout
+        Share of conditions that are hidden in training, where there are any.
+    learning_rate
+        Highest learning rate.
+    batch_size
+        Pictures per step.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: PictureSize = 64
+    width: int = Field(default=32, ge=4, le=128)
+    latent_channels: int = Field(default=8, ge=1, le=64)
+    condition_width: int = Field(default=256, ge=8)
+    condition_dropout: float = Field(default=0.1, ge=0, lt=1)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(default=64, ge=1)
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in the noise of one picture."""
+        return 16 * self.latent_channels
+
+
+class PlainVAEConfig(BaselineConfig):
+    """Settings of `PlainVAE` and `PlainCVAE`; see `BaselineConfig`."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+
+
+class GANConfig(BaselineConfig):
+    """Settings of `DCGAN` and `ConditionalGAN`; see `BaselineConfig`."""
+
+    learning_rate: float = Field(default=2e-4, gt=0)

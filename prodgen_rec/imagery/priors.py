@@ -18,12 +18,12 @@ import pandas as pd
 import tensorflow as tf
 
 from prodgen_rec.imagery.budget import Budget
-from prodgen_rec.imagery.condition import Vectors, Whitening
+from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import build_flow_prior, build_gaussian_prior
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
-from prodgen_rec.imagery.training import Phase, Trainer
+from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,8 +50,8 @@ class PriorNetwork(ABC):
 class GaussianPrior(PriorNetwork):
     """p(z | c) = N(μ(c), diag σ²(c)), the prior of Sohn, Lee & Yan 2015."""
 
-    def __init__(self, config: ImageryConfig, condition_size: int) -> None:
-        self.network = build_gaussian_prior(config.latent_size, condition_size, config.prior_width)
+    def __init__(self, latent_size: int, condition_size: int, width: int) -> None:
+        self.network = build_gaussian_prior(latent_size, condition_size, width)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Negative log likelihood per dimension, up to a constant.
@@ -59,7 +59,7 @@ class GaussianPrior(PriorNetwork):
         Its expectation over z ~ q(z | x) is KL(q(z | x) ‖ p(z | c)) plus the entropy of q,
         which the prior cannot change: the prior's part of the evidence bound.
         """
-        mean, log_variance = self._moments(conditions)
+        mean, log_variance = self.moments(conditions)
         squared = tf.square(latents - mean) * tf.exp(-log_variance)
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
@@ -68,14 +68,15 @@ class GaussianPrior(PriorNetwork):
 
         The scale stops where the condition puts it: a guidance above 1 exaggerates the mean.
         """
-        mean, log_variance = self._moments(conditions)
-        free_mean, free_log_variance = self._moments(tf.zeros_like(conditions))
+        mean, log_variance = self.moments(conditions)
+        free_mean, free_log_variance = self.moments(tf.zeros_like(conditions))
         mean = free_mean + guidance * (mean - free_mean)
         share = tf.minimum(guidance, 1.0)
         log_variance = free_log_variance + share * (log_variance - free_log_variance)
         return mean + tf.exp(log_variance / 2) * noise
 
-    def _moments(self, conditions: Any) -> tuple[Any, Any]:
+    def moments(self, conditions: Any) -> tuple[Any, Any]:
+        """Means and log-variances, both (n, latent_size)."""
         mean, log_variance = tf.split(self.network(conditions), 2, axis=-1)
         return mean, tf.clip_by_value(log_variance, -10.0, 4.0)
 
@@ -84,11 +85,11 @@ class GaussianPrior(PriorNetwork):
 class FlowPrior(PriorNetwork):
     """Rectified flow from noise to latents (Liu, Gong & Liu 2023)."""
 
-    def __init__(self, config: ImageryConfig, condition_size: int) -> None:
-        self.network = build_flow_prior(
-            config.latent_size, condition_size, config.prior_width, config.prior_depth
-        )
-        self.n_steps = config.flow_steps
+    def __init__(
+        self, latent_size: int, condition_size: int, width: int, depth: int, n_steps: int
+    ) -> None:
+        self.network = build_flow_prior(latent_size, condition_size, width, depth)
+        self.n_steps = n_steps
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Mean squared error of the velocity z − ε on the line from ε to z.
@@ -116,13 +117,6 @@ class FlowPrior(PriorNetwork):
         return z
 
 
-PRIORS: Mapping[str, type[GaussianPrior] | type[FlowPrior]] = {
-    "flow": FlowPrior,
-    "gaussian": GaussianPrior,
-}
-"""Prior networks by their name in the settings."""
-
-
 class ConditionalPrior:
     """A prior network with the scales of what goes in and what comes out.
 
@@ -130,35 +124,36 @@ class ConditionalPrior:
     ----------
     config
         Settings.
-    vector_size
-        Dimension d of the preference vectors.
+    condition_size
+        Numbers in a condition.
     seed
         Seed of the initial weights and of the batches.
     """
 
-    def __init__(self, config: ImageryConfig, vector_size: int, *, seed: int) -> None:
+    def __init__(self, config: ImageryConfig, condition_size: int, *, seed: int) -> None:
         self.config = config
         self.seed = seed
         with dtype_policy("float32"), seeded(seed):
-            self.prior: PriorNetwork = PRIORS[config.prior](config, vector_size + 1)
-        self.whitening = Whitening.identity(vector_size)
+            self.prior = _network(config, condition_size)
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
         self._draw = compiled(self.prior.draw)
 
-    def fit(self, moments: Floats, pairs: Pairs, trainer: Trainer, budget: Budget) -> pd.DataFrame:
+    def fit(
+        self, moments: Floats, conditions: Vectors, pairs: Pairs, trainer: Trainer, budget: Budget
+    ) -> pd.DataFrame:
         """Train on the latents of the photos in the pairs and return the log.
 
         Parameters
         ----------
         moments
             float32 (n_photos, 2 · latent_size), means and log-variances of q(z | x).
+        conditions
+            float32 (n_vectors, condition_size), of the vectors of the pairs.
         pairs
-            Preference vectors and rows of ``moments``.
+            Rows of ``conditions`` and ``moments`` that belong together.
         """
-        self.whitening = Whitening.fit(pairs.vectors, pairs.vector_weights())
         self._fit_scales(moments, pairs)
-        conditions = self.whitening.conditions(pairs.vectors)
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             mean, log_variance = tf.split(batch[0], 2, axis=-1)
@@ -173,7 +168,7 @@ class ConditionalPrior:
 
         phase = Phase(
             "prior",
-            self.prior.network.trainable_variables,
+            {"loss": Player(self.prior.network.trainable_variables)},
             loss,
             lambda step: batches(
                 rows,
@@ -185,15 +180,15 @@ class ConditionalPrior:
         )
         return trainer.run(phase, budget)
 
-    def sample(self, vectors: Vectors, noise: Floats, guidance: float) -> Floats:
-        """Latents float32 (n, latent_size) of preference vectors (n, d) and noise."""
+    def sample(self, conditions: Vectors, noise: Floats, guidance: float) -> Floats:
+        """Latents float32 (n, latent_size) of conditions (n, condition_size) and noise."""
         scale = tf.constant(guidance, tf.float32)
 
-        def draw(vectors: Vectors, noise: Floats) -> Floats:
-            latents = self._draw(noise, self.whitening.conditions(vectors), scale)
+        def draw(conditions: Vectors, noise: Floats) -> Floats:
+            latents = self._draw(noise, conditions, scale)
             return np.asarray(latents) * self.latent_scale + self.latent_mean
 
-        return by_tiles(draw, vectors, noise)
+        return by_tiles(draw, conditions, noise)
 
     def _fit_scales(self, moments: Floats, pairs: Pairs) -> None:
         means, log_variances = np.split(moments, 2, axis=1)
@@ -203,3 +198,10 @@ class ConditionalPrior:
         variance = share @ (np.square(means - mean) + np.exp(log_variances))
         self.latent_mean = mean.astype(np.float32)
         self.latent_scale = np.sqrt(variance).astype(np.float32)
+
+
+def _network(config: ImageryConfig, condition_size: int) -> PriorNetwork:
+    shape = (config.latent_size, condition_size, config.prior_width)
+    if config.prior == "gaussian":
+        return GaussianPrior(*shape)
+    return FlowPrior(*shape, config.prior_depth, config.flow_steps)

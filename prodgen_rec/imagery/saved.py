@@ -15,7 +15,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from prodgen_rec.errors import BundleCorruptError
-from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.storage import load_arrays, save_arrays
 
 _ABOUT, _ARRAYS = "image_model.json", "image_model.npz"
@@ -26,8 +25,10 @@ class ImageModelAbout(BaseModel):
 
     Attributes
     ----------
+    kind
+        Name of the model's class.
     config, seed
-        Those of the model.
+        Settings and seed of the model.
     vector_size
         Dimension d of the preference vectors.
     n_steps
@@ -36,7 +37,8 @@ class ImageModelAbout(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    config: ImageryConfig
+    kind: str
+    config: dict[str, Any]
     seed: int
     vector_size: int
     n_steps: dict[str, int]

@@ -1,8 +1,9 @@
 """One training loop for every image model: budget, schedule, checkpoints, resume.
 
-A phase trains some variables with one optimizer for a number of steps. Everything a
-step does depends on (seed, step) alone, so a run that was killed and resumed ends
-where an unbroken one does.
+A phase trains some variables for a number of steps. One player minimizes one loss; in an
+adversarial phase two of them minimize a loss each, in the same steps. Everything a step does
+depends on (seed, step) alone, so a run that was killed and resumed ends where an unbroken one
+does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from prodgen_rec.imagery.runtime import compiled, uninterrupted
 from prodgen_rec.storage import atomic_file, load_arrays, save_arrays
 
 LossFunction = Callable[[Any, Any], Mapping[str, Any]]
-"""(batch, seed of its noise) to scalar losses; the one named ``loss`` is minimized."""
+"""(batch, seed of its noise) to scalar losses; each player minimizes the one of its name."""
 
 _WARM_UP_STEPS = 100
 _LOG_EVERY = 20
@@ -41,28 +42,64 @@ _TIMED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
+class Player:
+    """Variables that minimize one loss, by AdamW (Loshchilov & Hutter 2019).
+
+    Attributes
+    ----------
+    variables
+        What is trained.
+    peak_rate
+        Learning rate at its highest.
+    betas
+        Decay of the averages of gradients and of their squares.
+    averaged
+        Whether the variables end as an exponential moving average of their last values.
+    """
+
+    variables: list[keras.Variable]
+    peak_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    averaged: bool = True
+
+    def optimizer(self, n_averaged: float) -> keras.Optimizer:
+        """A new optimizer, whose average spans about so many steps."""
+        optimizer = keras.optimizers.AdamW(
+            self.peak_rate,
+            beta_1=self.betas[0],
+            beta_2=self.betas[1],
+            weight_decay=1e-4,
+            global_clipnorm=1.0,
+            use_ema=self.averaged,
+            ema_momentum=1 - 1 / n_averaged,
+        )
+        optimizer.build(self.variables)
+        return optimizer
+
+
+@dataclass(frozen=True)
 class Phase:
-    """Some variables and how they are trained.
+    """Who is trained, on what.
 
     Attributes
     ----------
     name
         Name of the phase in progress, logs and checkpoints.
-    variables
-        What is trained.
+    players
+        Who minimizes which loss, at least one.
     loss
         Losses of a batch.
     batches
         ``batches(step)`` gives the batches from that step on, without end.
-    peak_rate
-        Learning rate at its highest.
+    statistics
+        What else a step changes, such as the moving averages of a batch normalization.
     """
 
     name: str
-    variables: list[keras.Variable]
+    players: Mapping[str, Player]
     loss: LossFunction
     batches: Callable[[int], tf.data.Dataset]
-    peak_rate: float = 1e-3
+    statistics: Sequence[keras.Variable] = ()
 
 
 @dataclass
@@ -114,9 +151,8 @@ class Trainer:
         """Train a phase to the end of its budget and return its log.
 
         The log has a row per 20 steps: ``step``, ``seconds``, ``steps_per_second``,
-        ``learning_rate`` and each loss. The variables end as an exponential moving
-        average of their values over about the last 200 steps, or the last tenth of a budget
-        of fewer than 2000.
+        ``learning_rate`` of the first player, and each loss. Averages span about the last 200
+        steps, or the last tenth of a budget of fewer than 2000.
 
         Raises
         ------
@@ -131,38 +167,29 @@ class Trainer:
         KeyboardInterrupt
             After the state was written, so that the same call resumes.
         """
-        optimizer = keras.optimizers.AdamW(
-            phase.peak_rate,
-            weight_decay=1e-4,
-            global_clipnorm=1.0,
-            use_ema=True,
-            ema_momentum=1 - 1 / _averaged_steps(budget),
-        )
-        optimizer.build(phase.variables)
-        state = self._restore(phase, optimizer, budget) or _State(budget.steps)
+        n_averaged = _averaged_steps(budget)
+        game = _Game(phase, [p.optimizer(n_averaged) for p in phase.players.values()])
+        state = self._restore(game, budget) or _State(budget.steps)
         try:
-            self._loop(phase, budget, optimizer, state)
+            self._loop(game, budget, state)
         finally:
-            self._save(phase, optimizer, state)
-        optimizer.finalize_variable_values(phase.variables)
+            self._save(game, state)
+        game.average()
         return pd.DataFrame(state.history)
 
-    def _loop(
-        self, phase: Phase, budget: Budget, optimizer: keras.Optimizer, state: _State
-    ) -> None:
-        step = steps_done(optimizer)
+    def _loop(self, game: _Game, budget: Budget, state: _State) -> None:
+        phase, step = game.phase, game.steps_done()
         if step == state.n_steps:
             return
-        update = _update_function(phase, optimizer)
+        update = compiled(game.update)
         clock = _Clock(state.seconds)
         with _progress_bar(self.progress) as bar:
             task = bar.add_task(phase.name, total=state.n_steps, completed=step, losses="")
             for batch in phase.batches(step):
                 with uninterrupted():  # no step without its row in the log
-                    rate = learning_rate(step, phase.peak_rate, state.n_steps)
-                    optimizer.learning_rate.assign(rate)
+                    game.set_rates(step, state.n_steps)
                     losses = update(batch, tf.constant([self.seed, step], tf.int64))
-                    if steps_done(optimizer) == step:
+                    if game.steps_done() == step:
                         raise TrainingDivergedError(_divergence(phase, step, losses))
                     step += 1
                     state.seconds = clock.tick()
@@ -170,24 +197,24 @@ class Trainer:
                         steps_left = clock.steps_left((budget.minutes or 0) * 60)
                         state.n_steps = None if steps_left is None else step + steps_left
                     if step % _LOG_EVERY == 0 or step == state.n_steps:
-                        row = _row(step, clock, optimizer, losses)
+                        row = _row(step, clock, game.optimizers[0], losses)
                         state.history.append(row)
                         bar.update(task, total=state.n_steps, completed=step, losses=_brief(row))
                 if step == state.n_steps:
                     return
                 if clock.since_save() > _CHECKPOINT_SECONDS:
-                    self._save(phase, optimizer, state)
+                    self._save(game, state)
                     clock.saved()
 
     def _path(self, phase: Phase) -> Path | None:
         return None if self.folder is None else self.folder / f"{phase.name}.npz"
 
-    def _save(self, phase: Phase, optimizer: keras.Optimizer, state: _State) -> None:
-        path = self._path(phase)
+    def _save(self, game: _Game, state: _State) -> None:
+        path = self._path(game.phase)
         if path is None:
             return
         about = {"fingerprint": self.fingerprint, **vars(state)}
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_all(phase, optimizer))}
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(game.variables())}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         try:
             save_arrays(path, arrays)
@@ -200,8 +227,8 @@ class Trainer:
             )
             raise OSError(error.errno, reason, str(path)) from error
 
-    def _restore(self, phase: Phase, optimizer: keras.Optimizer, budget: Budget) -> _State | None:
-        path = self._path(phase)
+    def _restore(self, game: _Game, budget: Budget) -> _State | None:
+        path = self._path(game.phase)
         if path is None or not path.exists():
             return None
         try:
@@ -210,14 +237,14 @@ class Trainer:
             fingerprint = about.pop("fingerprint")
             state = _State(**about)
             self._check_belongs(path, fingerprint, state, budget)
-            for i, variable in enumerate(_all(phase, optimizer)):
+            for i, variable in enumerate(game.variables()):
                 variable.assign(arrays[f"variable_{i}"])
         except ConfigError:
             raise
         except (BundleCorruptError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleCorruptError(
                 f"{path}: this checkpoint cannot be used ({error}); "
-                f"delete it to train the phase {phase.name!r} again"
+                f"delete it to train the phase {game.phase.name!r} again"
             ) from error
         return state
 
@@ -232,6 +259,56 @@ class Trainer:
                 f"{path}: this checkpoint belongs to a phase of {state.n_steps} steps, "
                 f"now {budget.steps} are asked for; {advice} budget"
             )
+
+
+@dataclass(frozen=True)
+class _Game:
+    """The players of a phase with their optimizers."""
+
+    phase: Phase
+    optimizers: list[keras.Optimizer]
+
+    def update(self, batch: Any, seed: Any) -> Mapping[str, Any]:
+        """One step of every player from the same point; of none if a number is not finite."""
+        players = self.phase.players
+        with tf.GradientTape(persistent=True) as tape:
+            losses = self.phase.loss(batch, seed)
+        gradients = [
+            tape.gradient(losses[name], [v.value for v in player.variables])
+            for name, player in players.items()
+        ]
+        sizes = [tf.linalg.global_norm(one) for one in gradients]
+        finite = tf.math.is_finite(tf.add_n([*sizes, *(losses[name] for name in players)]))
+
+        def apply() -> Any:
+            for optimizer, one, player in zip(
+                self.optimizers, gradients, players.values(), strict=True
+            ):
+                optimizer.apply(one, player.variables)
+            return tf.constant(True)
+
+        tf.cond(finite, apply, lambda: tf.constant(False))
+        return losses
+
+    def steps_done(self) -> int:
+        """Updates made so far; an update that would have been NaN is not made."""
+        return int(self.optimizers[0].iterations.numpy())
+
+    def set_rates(self, step: int, n_steps: int | None) -> None:
+        for optimizer, player in zip(self.optimizers, self.phase.players.values(), strict=True):
+            optimizer.learning_rate.assign(learning_rate(step, player.peak_rate, n_steps))
+
+    def variables(self) -> list[keras.Variable]:
+        """All that a checkpoint holds."""
+        trained = [v for player in self.phase.players.values() for v in player.variables]
+        trained += self.phase.statistics
+        return [*trained, *(v for optimizer in self.optimizers for v in optimizer.variables)]
+
+    def average(self) -> None:
+        """Give averaged variables their averages."""
+        for optimizer, player in zip(self.optimizers, self.phase.players.values(), strict=True):
+            if player.averaged:
+                optimizer.finalize_variable_values(player.variables)
 
 
 class _Clock:
@@ -267,35 +344,6 @@ class _Clock:
 
     def saved(self) -> None:
         self._saved = time.monotonic()
-
-
-def steps_done(optimizer: keras.Optimizer) -> int:
-    """Updates made so far; an update that would have been NaN is not made."""
-    return int(optimizer.iterations.numpy())
-
-
-def _all(phase: Phase, optimizer: keras.Optimizer) -> list[keras.Variable]:
-    return [*phase.variables, *optimizer.variables]
-
-
-def _update_function(
-    phase: Phase, optimizer: keras.Optimizer
-) -> Callable[[Any, Any], Mapping[str, Any]]:
-    def update(batch: Any, seed: Any) -> Mapping[str, Any]:
-        with tf.GradientTape() as tape:
-            losses = phase.loss(batch, seed)
-        variables = [v.value for v in phase.variables]
-        gradients = tape.gradient(losses["loss"], variables)
-        finite = tf.math.is_finite(tf.linalg.global_norm(gradients) + losses["loss"])
-
-        def apply() -> Any:
-            optimizer.apply(gradients, phase.variables)
-            return tf.constant(True)
-
-        tf.cond(finite, apply, lambda: tf.constant(False))
-        return losses
-
-    return compiled(update)
 
 
 def _row(

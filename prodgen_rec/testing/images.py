@@ -17,9 +17,9 @@ from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.testing._require import require, require_refusal
 
 if TYPE_CHECKING:
-    from prodgen_rec.imagery import ConditionalVAE
+    from prodgen_rec.imagery.model import ImageModel
 
-    Factory = Callable[[], ConditionalVAE]
+    Factory = Callable[[], ImageModel]
 
 _SIZE, _N_PHOTOS = 16, 256
 # More users than networks see at a time, and not a multiple of it.
@@ -29,11 +29,12 @@ _FEW_STEPS = 5
 
 
 def check_image_model(factory: Factory, *, n_steps: int = 600) -> None:
-    """Check an image model against the contract of `prodgen_rec.imagery.ConditionalVAE`.
+    """Check an image model against the contract of `prodgen_rec.imagery.ImageModel`.
 
     A tiny world is learned in which half of the users take red squares and the others take
-    blue discs, so the networks should be small and the learning rates high. This loads
-    TensorFlow.
+    blue discs, so the networks should be small and the learning rates high. A model that is not
+    conditional must ignore the vectors; one that has latents must agree with itself about them.
+    This loads TensorFlow.
 
     Parameters
     ----------
@@ -54,9 +55,15 @@ def check_image_model(factory: Factory, *, n_steps: int = 600) -> None:
     _check_same_again(_fitted(factory, _FEW_STEPS), _fitted(factory, _FEW_STEPS))
     model = _fitted(factory, n_steps)
     users = _users(model.latent_size)
-    _check_form(model, users, photos)
-    _check_preferences(model, users)
-    _check_no_preference(model, users)
+    _check_form(model, users)
+    if hasattr(model, "sample_latents"):
+        _check_latents(model, users, photos)
+    if model.conditional:
+        _check_preferences(model, users)
+        _check_no_preference(model, users)
+    else:
+        _check_vectors_are_ignored(model, users)
+    _check_noise(model, users)
     _check_rows_alone(model, users)
     _check_refusals(model, users)
     _check_files(model, users)
@@ -115,7 +122,7 @@ def _users(latent_size: int) -> _Users:
     return _Users(_vectors(np.random.default_rng(32), red), noise, red)
 
 
-def _fitted(factory: Factory, n_steps: int) -> ConditionalVAE:
+def _fitted(factory: Factory, n_steps: int) -> ImageModel:
     from prodgen_rec.imagery import Budget
 
     model, (photos, pairs) = factory(), planted_world()
@@ -129,19 +136,19 @@ def _fitted(factory: Factory, n_steps: int) -> ConditionalVAE:
 # Checks
 
 
-def _check_unfitted(model: ConditionalVAE) -> None:
+def _check_unfitted(model: ImageModel) -> None:
     vectors, noise, _ = _users(model.latent_size)
     calls: list[Callable[[], Any]] = [
         lambda: model.sample(vectors, noise),
-        lambda: model.decode(noise),
-        lambda: model.encode(planted_world()[0]),
         lambda: model.save(Path("nowhere")),
     ]
+    if hasattr(model, "sample_latents"):
+        calls += [lambda: model.decode(noise), lambda: model.encode(planted_world()[0])]
     for call in calls:
         require_refusal(NotFittedError, "fit", call)
 
 
-def _check_wrong_photos(model: ConditionalVAE, photos: npt.NDArray[np.uint8], pairs: Pairs) -> None:
+def _check_wrong_photos(model: ImageModel, photos: npt.NDArray[np.uint8], pairs: Pairs) -> None:
     from prodgen_rec.imagery import Budget
 
     wrong: list[npt.NDArray[Any]] = [photos[:, :8, :8], photos / np.float32(255), photos[:0]]
@@ -152,7 +159,7 @@ def _check_wrong_photos(model: ConditionalVAE, photos: npt.NDArray[np.uint8], pa
     require_refusal(InputError, "pair 200", too_few)
 
 
-def _check_same_again(first: ConditionalVAE, second: ConditionalVAE) -> None:
+def _check_same_again(first: ImageModel, second: ImageModel) -> None:
     vectors, noise, _ = _users(first.latent_size)
     require(
         np.array_equal(first.sample(vectors, noise), second.sample(vectors, noise)),
@@ -160,13 +167,17 @@ def _check_same_again(first: ConditionalVAE, second: ConditionalVAE) -> None:
     )
 
 
-def _check_form(model: ConditionalVAE, users: _Users, photos: npt.NDArray[np.uint8]) -> None:
+def _check_form(model: ImageModel, users: _Users) -> None:
     images = model.sample(users.vectors, users.noise)
     shape = (_N_USERS, _SIZE, _SIZE, 3)
     require(images.dtype == np.uint8, f"pictures are {images.dtype}, not uint8")
     require(images.shape == shape, f"pictures of shape {images.shape}, expected {shape}")
     none = model.sample(users.vectors[:0], users.noise[:0])
     require(none.shape == (0, *shape[1:]), f"pictures for nobody have shape {none.shape}")
+
+
+def _check_latents(model: Any, users: _Users, photos: npt.NDArray[np.uint8]) -> None:
+    images = model.sample(users.vectors, users.noise)
     latents = model.sample_latents(users.vectors, users.noise)
     require(latents.dtype == np.float32, f"latents are {latents.dtype}, not float32")
     require(np.array_equal(model.decode(latents), images), "sample is not sample_latents, decoded")
@@ -174,11 +185,27 @@ def _check_form(model: ConditionalVAE, users: _Users, photos: npt.NDArray[np.uin
     require(encoded.shape == (len(photos), model.latent_size), f"encoded photos: {encoded.shape}")
 
 
-def _check_preferences(model: ConditionalVAE, users: _Users) -> None:
-    """New users get the color of their kind, and more than one picture is possible."""
+def _check_preferences(model: ImageModel, users: _Users) -> None:
+    """New users get the color of their kind."""
     images = model.sample(users.vectors, users.noise)
     right = ((redness(images) > 0) == users.red).mean()
     require(right > 0.8, f"{right:.0%} of the users get the color that users like them took")
+
+
+def _check_vectors_are_ignored(model: ImageModel, users: _Users) -> None:
+    images = model.sample(users.vectors, users.noise)
+    other = model.sample(users.vectors[::-1], users.noise, guidance=2)
+    require(np.array_equal(images, other), "the model is not conditional, and the vectors matter")
+    _check_both_colors(images)
+
+
+def _check_both_colors(images: npt.NDArray[np.uint8]) -> None:
+    red = (redness(images) > 0).mean()
+    require(0.1 < red < 0.9, f"without a preference {red:.0%} of the pictures are red, not half")
+
+
+def _check_noise(model: ImageModel, users: _Users) -> None:
+    """More than one picture is possible."""
     one = np.repeat(users.vectors[:1], _N_USERS, axis=0)
     n_different = len(np.unique(model.sample(one, users.noise), axis=0))
     require(
@@ -187,22 +214,22 @@ def _check_preferences(model: ConditionalVAE, users: _Users) -> None:
     )
 
 
-def _check_no_preference(model: ConditionalVAE, users: _Users) -> None:
+def _check_no_preference(model: ImageModel, users: _Users) -> None:
     """Guidance 0 and the zero vector both mean that nothing is known about the user."""
-    ignored = model.sample_latents(users.vectors, users.noise, guidance=0)
-    other = model.sample_latents(users.vectors[::-1], users.noise, guidance=0)
+    draw = getattr(model, "sample_latents", model.sample)
+    ignored = draw(users.vectors, users.noise, guidance=0)
+    other = draw(users.vectors[::-1], users.noise, guidance=0)
     require(np.array_equal(ignored, other), "with guidance 0 the vectors still matter")
     for guidance in (1.0, 3.0):
-        unknown = model.sample_latents(0 * users.vectors, users.noise, guidance=guidance)
+        unknown = draw(0 * users.vectors, users.noise, guidance=guidance)
         require(
             np.array_equal(unknown, ignored),
             "zero vectors, that is no preference, do not give what guidance 0 gives",
         )
-    red = (redness(model.decode(ignored)) > 0).mean()
-    require(0.1 < red < 0.9, f"without a preference {red:.0%} of the pictures are red, not half")
+    _check_both_colors(model.sample(users.vectors, users.noise, guidance=0))
 
 
-def _check_rows_alone(model: ConditionalVAE, users: _Users) -> None:
+def _check_rows_alone(model: ImageModel, users: _Users) -> None:
     """A picture follows from its own vector and noise, whatever is asked for beside it."""
     images = model.sample(users.vectors, users.noise, guidance=2)
     for rows in (np.s_[::-1], np.s_[:1], np.s_[70:71], np.s_[5:140:2]):
@@ -214,14 +241,13 @@ def _check_rows_alone(model: ConditionalVAE, users: _Users) -> None:
         )
 
 
-def _check_refusals(model: ConditionalVAE, users: _Users) -> None:
+def _check_refusals(model: ImageModel, users: _Users) -> None:
     vectors, noise, _ = users
     nan_vectors, infinite_noise = vectors.copy(), noise.copy()
     nan_vectors[3, 1], infinite_noise[7] = np.nan, np.inf
     refused: list[tuple[str, Callable[[], Any]]] = [
         ("row 3", lambda: model.sample(nan_vectors, noise)),
         ("row 7", lambda: model.sample(vectors, infinite_noise)),
-        ("row 7", lambda: model.decode(infinite_noise)),
         ("vectors must have shape", lambda: model.sample(vectors[:, :3], noise)),
         ("noise must have shape", lambda: model.sample(vectors, noise[:, :3])),
         ("noise for 1 pictures", lambda: model.sample(vectors, noise[:1])),
@@ -232,7 +258,7 @@ def _check_refusals(model: ConditionalVAE, users: _Users) -> None:
         require_refusal(InputError, mention, call)
 
 
-def _check_files(model: ConditionalVAE, users: _Users) -> None:
+def _check_files(model: ImageModel, users: _Users) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder))
         loaded = type(model).load(Path(folder))

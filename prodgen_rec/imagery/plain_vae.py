@@ -1,0 +1,159 @@
+"""Variational autoencoders as they were first published: baselines of `ConditionalVAE`.
+
+Both maximize the evidence bound as it stands, with pixels of unit variance, so that the
+divergence has its full weight (β = 1). What the pixels leave uncertain comes out blurred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+
+from prodgen_rec.imagery.autoencoder import flat_moments, to_uint8, to_unit
+from prodgen_rec.imagery.budget import Budget
+from prodgen_rec.imagery.condition import Vectors
+from prodgen_rec.imagery.config import PlainVAEConfig
+from prodgen_rec.imagery.model import Floats, ImageModel, Photos
+from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
+from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.priors import GaussianPrior
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
+from prodgen_rec.imagery.training import Phase, Player, Trainer
+
+
+class PlainVAE(ImageModel):
+    """A variational autoencoder that knows no preferences (Kingma & Welling 2014)."""
+
+    config_class = PlainVAEConfig
+    conditional = False
+    config: PlainVAEConfig
+    encoder_: keras.Model
+    decoder_: keras.Model
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in the noise of one picture."""
+        return self.config.latent_size
+
+    def _build(self) -> None:
+        shape = (self.config.size, self.config.width, self.config.latent_channels, 0)
+        with dtype_policy("float32"), seeded(self.seed):
+            self.encoder_, self.decoder_ = build_encoder(*shape), build_decoder(*shape)
+        self._decode = compiled(lambda latents: to_uint8(self._pictures(latents)))
+        self._encode = compiled(lambda photos: flat_moments(self.encoder_(to_unit(photos))))
+
+    def reconstruct(self, photos: Photos) -> Photos:
+        """Photos uint8 (n, size, size, 3), encoded to their mean latents and decoded."""
+        self._check_fitted()
+        self._check_photos(photos)
+        return by_tiles(self._decode, by_tiles(self._encode, photos)[:, : self.latent_size])
+
+    def _train(
+        self, photos: Photos, pairs: Pairs, trainer: Trainer, budget: Budget
+    ) -> dict[str, pd.DataFrame]:
+        def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
+            pictures = to_unit(batch[0])
+            mean, log_variance = tf.split(flat_moments(self.encoder_(pictures)), 2, axis=-1)
+            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            rebuilt = self._pictures(mean + tf.exp(log_variance / 2) * noise)
+            error = tf.reduce_sum(tf.square(pictures - rebuilt), axis=(1, 2, 3)) / 2
+            divergence = kl_divergence(mean, log_variance, *self._prior(batch[1:], seed))
+            nats = tf.reduce_mean(error + divergence)
+            n_values = 3 * self.config.size**2
+            return {"loss": nats / n_values, "error": error[0], "kl": tf.reduce_mean(divergence)}
+
+        rows, weights = self._examples(photos, pairs)
+        phase = Phase(
+            "vae",
+            {"loss": Player(self._trainable(), self.config.learning_rate)},
+            loss,
+            lambda step: batches(
+                rows, weights, self.config.batch_size, seed=self.seed, first_step=step
+            ),
+        )
+        return {"vae": trainer.run(phase, budget)}
+
+    def _examples(
+        self, photos: Photos, pairs: Pairs
+    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
+        """Rows of a batch, and the weight of each."""
+        return lambda index: (photos[index],), np.ones(len(photos))
+
+    def _trainable(self) -> list[keras.Variable]:
+        return [v for network in self._networks().values() for v in network.trainable_variables]
+
+    def _prior(self, conditions: Any, seed: Any) -> tuple[Any, Any]:
+        """Mean and log-variance of the prior."""
+        return tf.zeros(()), tf.zeros(())
+
+    def _pictures(self, latents: Any) -> Any:
+        shape = (-1, LATENT_SIDE, LATENT_SIDE, self.config.latent_channels)
+        return self.decoder_(tf.reshape(latents, shape))
+
+    def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
+        """Pictures, whatever the vectors; see `ImageModel.sample`."""
+        _, noise = self._conditions(vectors, noise, guidance)
+        return by_tiles(self._decode, noise)
+
+    def _networks(self) -> Mapping[str, keras.Model]:
+        return {"encoder": self.encoder_, "decoder": self.decoder_}
+
+
+class PlainCVAE(PlainVAE):
+    """A variational autoencoder with a Gaussian prior p(z | c), all trained at once.
+
+    Sohn, Lee and Yan, "Learning structured output representation using deep conditional
+    generative models" (NeurIPS 2015).
+    """
+
+    conditional = True
+    prior_: GaussianPrior
+
+    def _build(self) -> None:
+        super()._build()
+        with dtype_policy("float32"), seeded(self.seed + 1):
+            self.prior_ = GaussianPrior(
+                self.latent_size, self.whitening_.size + 1, self.config.condition_width
+            )
+        self._draw = compiled(self.prior_.draw)
+
+    def _examples(
+        self, photos: Photos, pairs: Pairs
+    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
+        conditions = self.whitening_.conditions(pairs.vectors)
+
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Vectors]:
+            return photos[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
+
+        return rows, pairs.weights
+
+    def _prior(self, conditions: Any, seed: Any) -> tuple[Any, Any]:
+        kept = tf.random.stateless_uniform((tf.shape(conditions[0])[0], 1), seed + 1)
+        hidden = tf.cast(kept < self.config.condition_dropout, tf.float32)
+        return self.prior_.moments(conditions[0] * (1 - hidden))
+
+    def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
+        """Pictures for preference vectors; see `ImageModel.sample`."""
+        conditions, noise = self._conditions(vectors, noise, guidance)
+        scale = tf.constant(guidance, tf.float32)
+
+        def draw(conditions: Vectors, noise: Floats) -> Any:
+            return self._decode(self._draw(noise, conditions, scale))
+
+        return by_tiles(draw, conditions, noise)
+
+    def _networks(self) -> Mapping[str, keras.Model]:
+        return {**super()._networks(), "prior": self.prior_.network}
+
+
+def kl_divergence(mean: Any, log_variance: Any, prior_mean: Any, prior_log_variance: Any) -> Any:
+    """KL(N(mean, exp(log_variance)) ‖ N(prior_mean, exp(prior_log_variance))) per row, in nats."""
+    variances = tf.exp(log_variance - prior_log_variance)
+    squared = tf.square(mean - prior_mean) * tf.exp(-prior_log_variance)
+    return 0.5 * tf.reduce_sum(squared + variances - 1 - log_variance + prior_log_variance, axis=-1)
