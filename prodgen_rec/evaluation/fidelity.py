@@ -6,7 +6,7 @@ to those numbers of pictures: under another network or with other n they are oth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,73 @@ def nearest_distances(training: Features, pictures: Features) -> Doubles:
     _check_pair(training, pictures)
     blocks = (pictures[start : start + 1024] for start in range(0, len(pictures), 1024))
     return np.sqrt(np.concatenate([_squared_distances(training, b).min(axis=0) for b in blocks]))
+
+
+@dataclass(frozen=True)
+class FidelityReport:
+    """How real made pictures look, each figure beside what unseen photos reach.
+
+    Attributes
+    ----------
+    kernel
+        Kernel distance × 1000 to held-out photos.
+    kernel_floor
+        That of training photos to held-out photos: what a perfect model has.
+    frechet, frechet_floor
+        Fréchet distances at equal n, of made and of training photos to held-out ones.
+    among, among_floor
+        Density and coverage at equal n among training photos, of made pictures and of held-out
+        photos.
+    memory
+        Nearness to the training photos.
+    n
+        Pictures in every set that is compared at equal n.
+    """
+
+    kernel: Interval
+    kernel_floor: Interval
+    frechet: float
+    frechet_floor: float
+    among: Coverage
+    among_floor: Coverage
+    memory: Memorization
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+def fidelity_report(
+    training: Features, held_out: Features, made: Features, *, n_boot: int = 1000, seed: int = 0
+) -> FidelityReport:
+    """Compare made pictures with photos that a model was trained on and photos that it was not.
+
+    Parameters
+    ----------
+    training, held_out, made
+        A judge's features, shapes (n, d).
+    n_boot, seed
+        Resamples for intervals; seed of them and of the subsets of equal size.
+
+    Raises
+    ------
+    InputError
+        A set is too small, or the features do not fit or are not finite.
+    """
+    rng = np.random.default_rng(seed)
+    n = min(len(training), len(held_out), len(made))
+    equal = [x[rng.permutation(len(x))[:n]] for x in (training, held_out, made)]
+    return FidelityReport(
+        kernel=kernel_distance(held_out, made, n_boot=n_boot, seed=seed),
+        kernel_floor=kernel_distance(held_out, equal[0], n_boot=n_boot, seed=seed),
+        frechet=frechet_distance(equal[1], equal[2]),
+        frechet_floor=frechet_distance(equal[1], equal[0]),
+        among=density_and_coverage(equal[0], equal[2]),
+        among_floor=density_and_coverage(equal[0], equal[1]),
+        memory=memorization(training, held_out, made),
+        n=n,
+    )
 
 
 @dataclass(frozen=True)

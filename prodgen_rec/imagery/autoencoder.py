@@ -11,9 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from prodgen_rec.imagery.adversary import Adversary, discriminator_loss, generator_loss
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
+from prodgen_rec.imagery.perceptual import PerceptualDistance
 from prodgen_rec.imagery.runtime import (
     batches,
     by_tiles,
@@ -26,6 +28,13 @@ from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+
+
+_SMALLEST_SEEN = 32
+"""Side of the smallest pictures in which the perceptual network sees anything."""
+_SHARPENING_RATE = 2e-4
+_BETAS = (0.0, 0.99)
+"""Without momentum, as is usual where two players answer each other's moves."""
 
 
 class Autoencoder:
@@ -49,19 +58,26 @@ class Autoencoder:
 
     def fit(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
         """Train on photos uint8 (n, size, size, 3) and return the log."""
-        config = self.config
+        config, distance = self.config, self._distance()
         with dtype_policy(training_precision(config.precision)):
             encoder, decoder = _build(config, self.seed)
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             pictures = to_unit(batch[0])
+            if config.mirror:
+                pictures = mirrored(pictures, seed + 1)
             mean, log_variance = tf.split(_moments(encoder(pictures)), 2, axis=-1)
             noise = tf.random.stateless_normal(tf.shape(mean), seed)
             rebuilt = decoder(mean + tf.exp(log_variance / 2) * noise)
             l1 = tf.reduce_mean(tf.abs(pictures - rebuilt))
             l2 = tf.reduce_mean(tf.square(pictures - rebuilt))
             kl = kl_to_standard_normal(mean, log_variance)
-            return {"loss": l1 + l2 + config.kl_weight * kl, "l1": l1, "l2": l2, "kl": kl}
+            losses = {"l1": l1, "l2": l2, "kl": kl}
+            total = l1 + l2 + config.kl_weight * kl
+            if distance:
+                losses["perceptual"] = distance(pictures, rebuilt)
+                total += config.perceptual_weight * losses["perceptual"]
+            return {"loss": total, **losses}
 
         phase = Phase(
             "autoencoder",
@@ -85,6 +101,72 @@ class Autoencoder:
         self.decoder.set_weights(decoder.get_weights())
         return log
 
+    def sharpen(
+        self, photos: Photos, drawn: Floats, trainer: Trainer, budget: Budget
+    ) -> pd.DataFrame:
+        """Train the decoder against discriminators, and return the log.
+
+        The encoder stays as it is, and with it what the prior has learned. Half of the pictures
+        are photos that were encoded, which have to come back; the other half comes from latents
+        as the prior draws them, which have to look like photos.
+
+        Parameters
+        ----------
+        photos
+            uint8 (n, size, size, 3).
+        drawn
+            float32 (n_drawn, latent_size), latents that the prior drew.
+        """
+        config, distance = self.config, self._distance()
+        adversary = Adversary(config.size, seed=self.seed)
+        moments = self.moments(photos)
+        with dtype_policy(training_precision(config.precision)):
+            _, decoder = _build(config, self.seed)
+        decoder.set_weights(self.decoder.get_weights())
+
+        def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
+            pictures = to_unit(batch[0])
+            mean, log_variance = tf.split(batch[1], 2, axis=-1)
+            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            encoded = mean + tf.exp(log_variance / 2) * noise
+            made = decoder(self._as_map(tf.concat([encoded, batch[2]], axis=0)))
+            rebuilt = made[: tf.shape(mean)[0]]
+            l1 = tf.reduce_mean(tf.abs(pictures - rebuilt))
+            on_made = adversary.logits(made, seed + 1)
+            on_real = adversary.logits(mirrored(pictures, seed + 2), seed + 3)
+            losses = {"l1": l1, "adversarial": generator_loss(on_made)}
+            total = l1 + config.adversarial_weight * losses["adversarial"]
+            if distance:
+                losses["perceptual"] = distance(pictures, rebuilt)
+                total += config.perceptual_weight * losses["perceptual"]
+            against = discriminator_loss(on_real, on_made)
+            return {"decoder": total, "discriminator": against, **losses}
+
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Floats, Floats]:
+            return photos[index % len(photos)], moments[index % len(photos)], drawn[index]
+
+        phase = Phase(
+            "sharpening",
+            {
+                "decoder": Player(decoder.trainable_variables, _SHARPENING_RATE, _BETAS),
+                "discriminator": Player(
+                    adversary.variables, 2 * _SHARPENING_RATE, _BETAS, averaged=False
+                ),
+            },
+            loss,
+            lambda step: batches(
+                rows, np.ones(len(drawn)), config.batch_size, seed=self.seed, first_step=step
+            ),
+            statistics=adversary.statistics,
+        )
+        log = trainer.run(phase, budget)
+        self.decoder.set_weights(decoder.get_weights())
+        return log
+
+    def _distance(self) -> PerceptualDistance | None:
+        wanted = self.config.perceptual_weight > 0 and self.config.size >= _SMALLEST_SEEN
+        return PerceptualDistance(self.config.size) if wanted else None
+
     def moments(self, photos: Photos) -> Floats:
         """Means and log-variances, float32 (n, 2 · latent_size), of q(z | x)."""
         return by_tiles(self._encode, photos)
@@ -95,6 +177,12 @@ class Autoencoder:
 
     def _as_map(self, latents: Any) -> Any:
         return tf.reshape(latents, (-1, LATENT_SIDE, LATENT_SIDE, self.config.latent_channels))
+
+
+def mirrored(pictures: Any, seed: Any) -> Any:
+    """Half of the pictures (n, size, size, 3), drawn by the seed, turned left or right."""
+    side = tf.random.stateless_uniform((tf.shape(pictures)[0], 1, 1, 1), seed)
+    return tf.where(side < 0.5, pictures, pictures[:, :, ::-1])
 
 
 def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:

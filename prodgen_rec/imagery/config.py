@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _power_of_two(size: int) -> int:
@@ -33,6 +33,13 @@ class ImageryConfig(BaseModel):
     kl_weight
         Weight of the mean KL divergence per latent dimension, in nats, beside the mean absolute
         and mean squared error of pixels in [-1, 1].
+    perceptual_weight
+        Weight of the perceptual distance beside these; 0 leaves it out, and so do pictures of
+        fewer than 32 pixels.
+    adversarial_weight
+        Weight of the adversarial loss when the decoder is sharpened.
+    mirror
+        Whether products may be shown turned left or right in training.
     prior
         ``flow``: rectified flow; ``gaussian``: diagonal Gaussian.
     prior_width, prior_depth
@@ -49,8 +56,9 @@ class ImageryConfig(BaseModel):
         Highest learning rate of the autoencoder.
     batch_size, prior_batch_size
         Pictures per step of the autoencoder, pairs per step of the prior.
-    prior_share
-        Share of the training budget that the prior gets.
+    prior_share, sharpening_share
+        Shares of the training budget that the prior and the sharpening of the decoder get; a
+        share of 0 leaves the sharpening out.
     precision
         Arithmetic of the training of the autoencoder; ``auto`` takes bfloat16 where the
         processor has it. Pictures are always made in float32.
@@ -63,6 +71,9 @@ class ImageryConfig(BaseModel):
     n_blocks: int = Field(default=0, ge=0, le=8)
     latent_channels: int = Field(default=16, ge=1, le=64)
     kl_weight: float = Field(default=1e-3, ge=0)
+    perceptual_weight: float = Field(default=0.1, ge=0)
+    adversarial_weight: float = Field(default=0.1, gt=0)
+    mirror: bool = True
     prior: Literal["flow", "gaussian"] = "flow"
     prior_width: int = Field(default=512, ge=8)
     prior_depth: int = Field(default=4, ge=1)
@@ -73,7 +84,18 @@ class ImageryConfig(BaseModel):
     batch_size: int = Field(default=16, ge=1)
     prior_batch_size: int = Field(default=128, ge=1)
     prior_share: float = Field(default=0.3, gt=0, lt=1)
+    sharpening_share: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _shares_leave_room(self) -> ImageryConfig:
+        taken = self.prior_share + self.sharpening_share
+        if taken >= 1:
+            raise ValueError(
+                f"prior_share and sharpening_share together are {taken:g}; "
+                "the autoencoder needs a share of the training budget, too"
+            )
+        return self
 
     @property
     def latent_size(self) -> int:

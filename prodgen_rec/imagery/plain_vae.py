@@ -66,7 +66,11 @@ class PlainVAE(ImageModel):
             divergence = kl_divergence(mean, log_variance, *self._prior(batch[1:], seed))
             nats = tf.reduce_mean(error + divergence)
             n_values = 3 * self.config.size**2
-            return {"loss": nats / n_values, "error": error[0], "kl": tf.reduce_mean(divergence)}
+            return {
+                "loss": nats / n_values,
+                "error": tf.reduce_mean(error),
+                "kl": tf.reduce_mean(divergence),
+            }
 
         rows, weights = self._examples(photos, pairs)
         phase = Phase(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -21,6 +22,9 @@ from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.training import Trainer
+
+_N_DRAWN = 20_000
+"""Latents on which the decoder is sharpened."""
 
 
 class ConditionalVAE(ImageModel):
@@ -82,12 +86,39 @@ class ConditionalVAE(ImageModel):
     def _train(
         self, photos: Photos, pairs: Pairs, trainer: Trainer, budget: Budget
     ) -> dict[str, pd.DataFrame]:
-        share = self.config.prior_share
-        log = self.autoencoder_.fit(photos, trainer, budget.share(1 - share))
-        moments = self.autoencoder_.moments(photos)
+        config, autoencoder = self.config, self.autoencoder_
+        first = 1 - config.prior_share - config.sharpening_share
         conditions = self.whitening_.conditions(pairs.vectors)
-        prior_log = self.prior_.fit(moments, conditions, pairs, trainer, budget.share(share))
-        return {"autoencoder": log, "prior": prior_log}
+        logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(first))}
+        logs["prior"] = self.prior_.fit(
+            autoencoder.moments(photos),
+            conditions,
+            pairs,
+            trainer,
+            budget.share(config.prior_share),
+        )
+        if config.sharpening_share:
+            drawn = self._drawn(conditions, pairs)
+            logs["sharpening"] = autoencoder.sharpen(
+                photos, drawn, trainer, budget.share(config.sharpening_share)
+            )
+        return logs
+
+    def _drawn(self, conditions: Vectors, pairs: Pairs) -> Floats:
+        """Latents as the prior draws them for users, some of them unknown."""
+        rng = np.random.default_rng(self.seed)
+        shares = pairs.weights / pairs.weights.sum()
+        index = rng.choice(len(shares), _N_DRAWN, p=shares)
+        shown = rng.random((_N_DRAWN, 1)) >= self.config.condition_dropout
+        asked = (conditions[pairs.vector_rows[index]] * shown).astype(np.float32)
+        noise = rng.standard_normal((_N_DRAWN, self.latent_size), np.float32)
+        strengths = np.array_split(np.arange(_N_DRAWN), 2)
+        return np.concatenate(
+            [
+                self.prior_.sample(asked[rows], noise[rows], guidance)
+                for rows, guidance in zip(strengths, (1.0, self.config.guidance), strict=True)
+            ]
+        )
 
     def _networks(self) -> Mapping[str, Any]:
         return {

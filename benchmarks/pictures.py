@@ -1,0 +1,228 @@
+"""Pictures on the H&M log: one row of the table of models and ablations.
+
+    python benchmarks/pictures.py --row full --minutes 120 --out build/pictures
+
+Trains one model on nine tenths of the photos and the training pairs of core53, and judges it on
+the other tenth and the held-out purchases, by EfficientNet-Lite2 at 128 px, which no loss uses.
+The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion.
+A run that was stopped goes on from its checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import prodgen_rec as pg
+from prodgen_rec.display import comparison_rows
+from prodgen_rec.evaluation.bootstrap import Interval
+from prodgen_rec.evaluation.fidelity import diversity, fidelity_report, kernel_distance
+from prodgen_rec.evaluation.judge import pretrained_judge
+from prodgen_rec.evaluation.judged_items import JudgedItems
+from prodgen_rec.evaluation.personalization import brackets, match_auc
+from prodgen_rec.imagery import (
+    DCGAN,
+    Budget,
+    ConditionalGAN,
+    ConditionalVAE,
+    GANConfig,
+    ImageModel,
+    ImageryConfig,
+    PlainCVAE,
+    PlainVAE,
+    PlainVAEConfig,
+    taken_pairs,
+)
+from prodgen_rec.imagery.noise import user_noise
+from prodgen_rec.interactions import build_interactions
+from prodgen_rec.personalizer.fitted import photo_rows
+
+FULL = {
+    "width": 32,
+    "latent_channels": 16,
+    "batch_size": 32,
+    "prior_width": 512,
+    "prior_share": 0.2,
+    "sharpening_share": 0.4,
+}
+ROWS: dict[str, tuple[type[ImageModel], Any]] = {
+    "full": (ConditionalVAE, ImageryConfig(**FULL)),
+    "no sharpening": (ConditionalVAE, ImageryConfig(**FULL | {"sharpening_share": 0.0})),
+    "no perceptual": (ConditionalVAE, ImageryConfig(**FULL | {"perceptual_weight": 0.0})),
+    "gaussian prior": (ConditionalVAE, ImageryConfig(**FULL | {"prior": "gaussian"})),
+    "plain VAE": (PlainVAE, PlainVAEConfig()),
+    "plain CVAE": (PlainCVAE, PlainVAEConfig()),
+    "DCGAN": (DCGAN, GANConfig()),
+    "conditional GAN": (ConditionalGAN, GANConfig()),
+}
+N_JUDGED = 2000
+N_USERS = 2000
+SIZE = 64
+
+
+def main() -> None:
+    """Train and judge one row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--row", choices=ROWS, default="full")
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--out", type=Path, default=Path("build/pictures"))
+    parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 2, 3])
+    arguments = parser.parse_args()
+    data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data")) / "hm_fashion"
+    if not data.is_dir():
+        print(f"skipped: there is no {data}; set PRODGEN_REC_DATA to the folder that holds it")
+        return
+    out = arguments.out / arguments.row.replace(" ", "-")
+    out.mkdir(parents=True, exist_ok=True)
+    shop = Shop(data, arguments.out)
+    start = time.monotonic()
+    model = trained(arguments.row, shop, arguments.minutes, out)
+    figures = {"row": arguments.row, "minutes": (time.monotonic() - start) / 60}
+    figures |= judged(model, shop, arguments.guidance, out)
+    (out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+class Shop:
+    """Photos, pairs and users of the experiment."""
+
+    def __init__(self, data: Path, cache: Path) -> None:
+        self.catalog = pg.read_catalog(
+            data / "items.csv.gz", data / "images_64.parquet", size=SIZE, cache_dir=cache
+        )
+        split = pd.read_parquet(data / "split_core53.parquet")
+        log = split.assign(event="purchase", timestamp=pd.Timestamp("2020-09-20", tz="UTC"))
+        self.history, self.future = (
+            build_interactions(pg.read_events(log[log["split"] == side].drop(columns="split")))
+            for side in ("train", "test")
+        )
+        n = self.catalog.report.n_photos
+        self.held_out = np.random.default_rng(0).permutation(n) < n // 10
+        self.recommender = pg.ALS(factors=128, regularization=10.0, alpha=4.0).fit(self.history)
+        # Rows of all photos, and of those that a model may see.
+        self.photos = np.asarray(self.catalog.photos)
+        self.training_row = np.where(self.held_out, -1, np.cumsum(~self.held_out) - 1)
+        rows = photo_rows(self.history.items, self.catalog)
+        self.pairs = taken_pairs(
+            self.recommender, np.where(rows < 0, -1, self.training_row[rows]).astype(np.int64)
+        )
+        self.judge = pretrained_judge()
+        self._cache = cache
+
+    def judged_photos(self) -> np.ndarray:
+        """The judge's features of all photos, kept for the next run."""
+        path = self._cache / "features.npy"
+        if not path.exists():
+            np.save(path, self.judge.features(self.photos))
+        return np.load(path)
+
+
+def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
+    """The model of a row, from its files if it is there already."""
+    kind, config = ROWS[row]
+    if (out / "image_model.json").exists():
+        return kind.load(out)
+    model = kind(config).fit(
+        shop.photos[~shop.held_out], shop.pairs, Budget(minutes=minutes), checkpoint_folder=out
+    )
+    model.save(out)
+    return model
+
+
+def judged(model: ImageModel, shop: Shop, guidances: list[float], out: Path) -> dict[str, Any]:
+    """All figures of a model, and pictures to look at."""
+    features = shop.judged_photos()
+    training, held_out = features[~shop.held_out], features[shop.held_out]
+    figures: dict[str, Any] = {}
+    sheet = {"photos": shop.photos[shop.held_out][:12]}
+    rebuilt = reconstructed(model, shop.photos[shop.held_out])
+    if rebuilt is not None:
+        sheet["rebuilt"] = rebuilt[:12]
+        figures["rebuilt"] = tell(
+            "rebuilt", kernel_distance(held_out, shop.judge.features(rebuilt))
+        )
+    users = served_users(shop)
+    vectors = shop.recommender.fold_in(shop.history.for_users(users))
+    items = JudgedItems(shop.catalog.with_photo(), in_item_order(shop, features), shop.judge.name)
+    future = pairs_of(shop, users)
+    for guidance in guidances:
+        noise = user_noise(0, users, 4, model.latent_size).reshape(-1, model.latent_size)
+        made = model.sample(np.repeat(vectors, 4, axis=0), noise, guidance=guidance)
+        seen = shop.judge.features(made)
+        report = fidelity_report(training, held_out, seen[::4][:N_JUDGED])
+        auc = match_auc(np.repeat(users, 4), seen, future, items)
+        apart = diversity(np.repeat(users, 4), items.directions_of(seen))
+        figures[f"guidance {guidance:g}"] = {
+            "fidelity": report.to_dict(),
+            "match_auc": vars(auc.mean),
+            "shuffled": auc.permuted_mean,
+            "diversity": vars(apart),
+        }
+        tell(f"guidance {guidance:g}", report.kernel)
+        print(f"  coverage {report.among.coverage:.3f} of {report.among_floor.coverage:.3f}, {auc}")
+        for user in range(2):
+            sheet[f"user {user}, guidance {guidance:g}"] = np.concatenate(
+                [made[4 * user : 4 * user + 4], made[40 + 4 * user : 48 + 4 * user]]
+            )
+    unknown = model.sample(np.zeros_like(vectors), noise[::4])
+    figures["cold"] = tell("cold", kernel_distance(held_out, shop.judge.features(unknown)))
+    comparison_rows(sheet, out / "sheet.png")
+    lists = shop.recommender.recommend(users, 10)
+    taken = shop.history.for_users(users)
+    history = table_of(taken)
+    figures["real"] = {
+        name: vars(one.mean) for name, one in brackets(items, future, history, lists).items()
+    }
+    print({name: round(one["value"], 3) for name, one in figures["real"].items()})
+    return figures
+
+
+def tell(what: str, distance: Interval) -> dict[str, float]:
+    """Print a kernel distance, and return it for the file."""
+    print(f"{what}: KID × 1000 {distance.value:.0f} ({distance.low:.0f} to {distance.high:.0f})")
+    return vars(distance)
+
+
+def reconstructed(model: Any, photos: np.ndarray) -> np.ndarray | None:
+    """Photos through the model, if it can."""
+    if hasattr(model, "encode"):
+        return model.decode(model.encode(photos))
+    return model.reconstruct(photos) if hasattr(model, "reconstruct") else None
+
+
+def served_users(shop: Shop) -> np.ndarray:
+    """Users with held-out purchases, drawn by a seed."""
+    both = np.intersect1d(shop.history.users.ids, shop.future.users.ids)
+    return np.sort(np.random.default_rng(0).choice(both, N_USERS, replace=False))
+
+
+def pairs_of(shop: Shop, users: np.ndarray) -> pd.DataFrame:
+    """Held-out purchases of users."""
+    return table_of(shop.future.for_users(users))
+
+
+def table_of(interactions: pg.Interactions) -> pd.DataFrame:
+    """Pairs as ``user_id, item_id``."""
+    pairs = interactions.matrix.tocoo()
+    return pd.DataFrame(
+        {
+            "user_id": interactions.users.take(pairs.row),
+            "item_id": interactions.items.take(pairs.col),
+        }
+    )
+
+
+def in_item_order(shop: Shop, features: np.ndarray) -> np.ndarray:
+    """Features of photos, in the order of the items that have one."""
+    index = shop.catalog.photo_index
+    return features[index[index >= 0]]
+
+
+if __name__ == "__main__":
+    main()
