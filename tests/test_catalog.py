@@ -168,7 +168,11 @@ def test_a_renaming_that_is_ambiguous(columns):
         ("items.csv", b"item_id,x\n1,2,3\n", "cannot be read as a table"),
         ("items.csv", b"item_id,x\n1,2\n3,4,5\n", "Expected 2 fields in line 3, saw 3"),
         ("items.csv", b"item_id,x\n1,\xff\n", "can't decode byte 0xff"),
-        ("items.csv.gz", gzip.compress(b"item_id\n" + b"1\n" * 999, mtime=0)[:-12], "cannot be read"),
+        (
+            "items.csv.gz",
+            gzip.compress(b"item_id\n" + b"1\n" * 999, mtime=0)[:-12],
+            "cannot be read",
+        ),
         ("items.parquet", b"PAR1 not really", "cannot be read as a table"),
         ("items.xlsx", b"", "none of .csv, .csv.gz and .parquet; convert it first"),
     ],
