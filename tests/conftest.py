@@ -39,7 +39,7 @@ def fitted(small_shop) -> Personalizer:
     """A personalizer fitted on the small shop; not to be changed."""
     catalog = read_catalog(small_shop.items, small_shop.photos, size=32)
     personalizer = Personalizer(PersonalizerConfig.parse(SMALL), seed=0)
-    return personalizer.fit(small_shop.events, catalog, steps=1200, progress=False)
+    return personalizer.fit(small_shop.events, catalog, steps=800, progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -464,9 +464,9 @@ def test_a_fit_that_is_interrupted_and_killed_goes_on_where_it_stopped(
     before = contents(out)
     words = (
         "fit", "--events", small_shop.events, "--items", small_shop.items,
-        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 1000,
+        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 500,
     )  # fmt: skip
-    at_step = r"{}\D+(?!0/)(\d+)/500"
+    at_step = r"{}\D+(?!0/)(\d+)/250"
 
     first = Terminal(*words)
     first.shows(at_step.format("autoencoder"))
@@ -478,12 +478,12 @@ def test_a_fit_that_is_interrupted_and_killed_goes_on_where_it_stopped(
     assert interrupted.out == ""
     assert contents(out) == before
     log = pd.read_csv(tmp_path / "shop.bundle.training" / "autoencoder.csv")
-    assert 20 <= log["step"].iloc[-1] < 500
+    assert 20 <= log["step"].iloc[-1] < 250
 
     second = Terminal(*words)
-    begun = second.shows(r"autoencoder\D+(\d+)/500")
+    begun = second.shows(r"autoencoder\D+(\d+)/250")
     assert int(begun[1]) >= log["step"].iloc[-1]
-    second.shows(r"prior\D+\d+/500")
+    second.shows(r"prior\D+\d+/250")
     second.send(signal.SIGKILL)
     killed = second.end()
     assert killed.code == -signal.SIGKILL
@@ -493,10 +493,10 @@ def test_a_fit_that_is_interrupted_and_killed_goes_on_where_it_stopped(
     last = Terminal(*words).end()
     assert last.code == 0, last.err
     assert last.out == f"{out}\n"
-    assert not re.search(r"autoencoder\D+\d+/500", last.err)
-    assert re.search(r"prior\D+\d+/500", last.err)
+    assert not re.search(r"autoencoder\D+\d+/250", last.err)
+    assert re.search(r"prior\D+\d+/250", last.err)
     assert os.listdir(tmp_path).count("shop.bundle.training") == 0
-    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 500, "prior": 500}
+    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 250, "prior": 250}
 
 
 @pytest.mark.slow

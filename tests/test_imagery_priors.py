@@ -63,7 +63,7 @@ def linear_world() -> dict[str, Any]:
     vectors = rng.normal(1, 1, size=(N_PAIRS, 2)).astype(np.float32)
     latents = b + vectors @ a + s * rng.normal(size=(N_PAIRS, LATENT))
     pairs = Pairs(vectors, np.arange(N_PAIRS), np.arange(N_PAIRS), np.ones(N_PAIRS))
-    model = _fitted("gaussian", latents, pairs, 800)
+    model = _fitted("gaussian", latents, pairs, 500)
     return {"a": a, "b": b, "s": s, "latents": latents, "model": model}
 
 

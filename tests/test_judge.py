@@ -100,7 +100,7 @@ def test_the_pretrained_judge_tells_types_apart_from_small_pictures():
 
 @pytest.fixture(scope="module")
 def shop():
-    return make_shop(n_items=480, n_users=1, photo_size=32, seed=3)
+    return make_shop(n_items=900, n_users=1, photo_size=32, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +114,12 @@ def labels(shop) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def judge(shop, labels) -> CatalogJudge:
-    return CatalogJudge(seed=1).fit(shop.photos, labels, Budget(steps=120), progress=False)
+    return CatalogJudge(seed=1).fit(shop.photos, labels, progress=False)
 
 
 def test_it_learns_what_it_is_shown(judge):
-    assert judge.accuracy_["type"] > 0.8  # by chance .09 and .07
-    assert judge.accuracy_["color"] > 0.4
+    assert judge.accuracy_["type"] >= 0.95  # by chance .09 and .07
+    assert judge.accuracy_["color"] >= 0.9
     assert judge.name == "network trained on type and color of the catalogue"
 
 
@@ -139,7 +139,7 @@ def test_it_says_what_pictures_show_and_how_sure_it_is(judge, shop):
 
 def test_its_features_hold_what_it_tells(judge, shop):
     features = judge.features(shop.photos)
-    assert features.shape == (480, 128)
+    assert features.shape == (900, 128)
     assert features.dtype == np.float32
     np.testing.assert_array_equal(features[7:9], judge.features(shop.photos[7:9]))
     means = pd.DataFrame(features).groupby(shop.items["type"]).mean()
@@ -166,14 +166,6 @@ def test_same_seed_same_judge(shop, labels):
     )
     np.testing.assert_array_equal(one.features(shop.photos[:9]), two.features(shop.photos[:9]))
     assert one.accuracy_ == two.accuracy_
-
-
-@pytest.mark.slow
-def test_it_is_reliable_on_a_whole_shop():
-    shop = make_shop(n_users=1, photo_size=64)
-    judge = CatalogJudge().fit(shop.photos, shop.items[["type", "color"]], progress=False)
-    assert judge.accuracy_["type"] >= 0.97
-    assert judge.accuracy_["color"] >= 0.9
 
 
 def test_augmented_pictures_are_those_pictures():

@@ -272,19 +272,13 @@ def _build(n_values: Sequence[int]) -> keras.Model:
     """Pictures (n, 32, 32, 3), 0 to 255, to features (n, 128) and logits of all attributes."""
     inputs = keras.Input((SIZE, SIZE, 3), name="picture")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
-    x = _convolution(x, 32, 4, strides=2)
-    x = _convolution(x, 48, 3)
-    x = _convolution(x, 96, 3, strides=2)
-    x = _convolution(x, 128, 3, strides=2)
+    for channels in (24, 48, 96):
+        x = layers.Conv2D(
+            channels, 4, 2, "same", activation="silu", kernel_initializer="he_normal"
+        )(x)
     x = layers.Flatten()(x)
     features = layers.Dense(_FEATURES, "silu", name="features")(x)
     return keras.Model(inputs, [features, layers.Dense(sum(n_values), name="logits")(features)])
-
-
-def _convolution(x: Any, channels: int, kernel: int, *, strides: int = 1) -> Any:
-    return layers.Conv2D(
-        channels, kernel, strides, "same", activation="silu", kernel_initializer="he_normal"
-    )(x)
 
 
 def _part(network: keras.Model, output: str) -> keras.Model:

@@ -68,7 +68,8 @@ class Pairs:
 
     def vector_weights(self) -> npt.NDArray[np.float64]:
         """Total weight of the pairs of each vector, float64 (n_vectors,)."""
-        return np.bincount(self.vector_rows, self.weights, minlength=len(self.vectors))
+        totals = np.bincount(self.vector_rows, self.weights, minlength=len(self.vectors))
+        return np.asarray(totals, np.float64)
 
     def check_photo_rows(self, n_photos: int) -> None:
         """Refuse pairs that point outside an array of photos.
