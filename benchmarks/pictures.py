@@ -50,7 +50,7 @@ FULL = {
     "batch_size": 32,
     "prior_width": 512,
     "prior_share": 0.2,
-    "sharpening_share": 0.4,
+    "sharpening_share": 0.35,
 }
 ROWS: dict[str, tuple[type[ImageModel], Any]] = {
     "full": (ConditionalVAE, ImageryConfig(**FULL)),

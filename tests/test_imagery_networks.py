@@ -13,7 +13,8 @@ from prodgen_rec.imagery import networks
 from prodgen_rec.imagery.networks import (
     build_decoder,
     build_encoder,
-    build_flow_prior,
+    build_flow_context,
+    build_flow_velocity,
     build_gaussian_prior,
     decoding_flops,
     stages,
@@ -27,7 +28,8 @@ def _all_networks() -> list[keras.Model]:
         build_encoder(32, 4, 2, N_BLOCKS),
         build_decoder(32, 4, 2, N_BLOCKS),
         build_gaussian_prior(16, 5, 8),
-        build_flow_prior(16, 5, 8, 2),
+        build_flow_context(5, 8, 2),
+        build_flow_velocity(16, 8, 2),
     ]
 
 
@@ -71,7 +73,7 @@ def test_the_decoder_puts_its_last_channels_into_blocks_of_two_by_two() -> None:
 
 
 def test_a_fresh_flow_stands_still_and_hears_every_input_once_trained() -> None:
-    flow = build_flow_prior(16, 5, 8, 2)
+    flow = build_flow_velocity(16, 8, 2)
     inputs = _inputs(flow)
     assert not _run(flow, inputs).any()
     velocity = _run(_with_random_weights(flow), inputs)

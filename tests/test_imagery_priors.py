@@ -153,9 +153,9 @@ def test_without_a_preference_the_flow_gives_the_mixture(
 def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     """A network that gives a constant velocity moves the noise by it, whatever the steps."""
     prior = FlowPrior(LATENT, 3, 64, 2, n_steps=4)
-    weights = prior.network.get_weights()
+    weights = prior.velocity.get_weights()
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
-    prior.network.set_weights(weights)
+    prior.velocity.set_weights(weights)
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
     moved = prior.draw(tf.constant(noise), tf.ones((4, 3)), tf.constant(3.0))
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)

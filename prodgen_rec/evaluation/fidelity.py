@@ -207,7 +207,8 @@ def nearest_distances(training: Features, pictures: Features) -> Doubles:
     """Euclidean distance of each picture to the nearest training photo, float64 (n,)."""
     _check_pair(training, pictures)
     blocks = (pictures[start : start + 1024] for start in range(0, len(pictures), 1024))
-    return np.sqrt(np.concatenate([_squared_distances(training, b).min(axis=0) for b in blocks]))
+    squared = np.concatenate([_squared_distances(training, b).min(axis=0) for b in blocks])
+    return np.asarray(np.sqrt(squared))
 
 
 @dataclass(frozen=True)

@@ -121,29 +121,41 @@ class TimeFeatures(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "n_frequencies": self.n_frequencies}
 
 
-def build_flow_prior(latent_size: int, condition_size: int, width: int, depth: int) -> keras.Model:
-    """The velocity field of a rectified flow from noise to latents, given a condition.
+def build_flow_context(condition_size: int, width: int, depth: int) -> keras.Model:
+    """What a condition does to the velocity of a rectified flow, once for all of its steps.
 
-    Inputs float32: z_t (n, latent_size), t (n, 1) in [0, 1], condition
-    (n, condition_size); output the velocity dz/dt, float32 (n, latent_size). Residual
-    blocks are modulated by time and condition (FiLM, Perez et al. 2018).
+    Input float32 (n, condition_size); output float32 (n, depth · 2 · width): a scale and a shift
+    for each residual block of `build_flow_velocity`.
+    """
+    x = inputs = keras.Input((condition_size,), name="condition")
+    for _ in range(2):
+        x = layers.Dense(width, activation="silu")(x)
+    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros")(x)
+    return keras.Model(inputs, effect, name="flow_context")
+
+
+def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model:
+    """The velocity field of a rectified flow from noise to latents.
+
+    Inputs float32: z_t (n, latent_size), t (n, 1) in [0, 1], context (n, depth · 2 · width);
+    output the velocity dz/dt, float32 (n, latent_size). Residual blocks are modulated by time and
+    context (FiLM, Perez et al. 2018).
     """
     z = keras.Input((latent_size,), name="latent")
     t = keras.Input((1,), name="time")
-    c = keras.Input((condition_size,), name="condition")
-    context = layers.Dense(width)(TimeFeatures()(t))
-    context = layers.add([context, layers.Dense(width)(c)])
-    context = layers.Dense(width, activation="silu")(layers.Activation("silu")(context))
+    context = keras.Input((2 * width * depth,), name="context")
+    moment = layers.Dense(width, activation="silu")(TimeFeatures()(t))
+    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros")(moment)
+    effects = ops.split(layers.add([effect, context]), depth, axis=-1)
     x = layers.Dense(width)(z)
-    for _ in range(depth):
-        scale_shift = layers.Dense(2 * width, kernel_initializer="zeros")(context)
+    for scale_shift in effects:
         h = layers.LayerNormalization(center=False, scale=False)(x)
         h = Modulate()([h, scale_shift])
         h = layers.Dense(width, activation="silu")(h)
         x = layers.add([x, layers.Dense(width, kernel_initializer="zeros")(h)])
     x = layers.LayerNormalization()(x)
     velocity = layers.Dense(latent_size, kernel_initializer="zeros")(x)
-    return keras.Model([z, t, c], velocity, name="flow_prior")
+    return keras.Model([z, t, context], velocity, name="flow_velocity")
 
 
 @keras.saving.register_keras_serializable(package="prodgen_rec")

@@ -20,7 +20,11 @@ import tensorflow as tf
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import ImageryConfig
-from prodgen_rec.imagery.networks import build_flow_prior, build_gaussian_prior
+from prodgen_rec.imagery.networks import (
+    build_flow_context,
+    build_flow_velocity,
+    build_gaussian_prior,
+)
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
 from prodgen_rec.imagery.training import Phase, Player, Trainer
@@ -29,13 +33,13 @@ Floats = npt.NDArray[np.float32]
 
 
 class PriorNetwork(ABC):
-    """A network and the two things one does with it.
+    """Networks and the two things one does with them.
 
     Latents here are standardized: zero mean and unit variance per dimension over the
     training pairs.
     """
 
-    network: keras.Model
+    networks: dict[str, keras.Model]
 
     @abstractmethod
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
@@ -52,6 +56,7 @@ class GaussianPrior(PriorNetwork):
 
     def __init__(self, latent_size: int, condition_size: int, width: int) -> None:
         self.network = build_gaussian_prior(latent_size, condition_size, width)
+        self.networks = {"prior": self.network}
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Negative log likelihood per dimension, up to a constant.
@@ -88,7 +93,9 @@ class FlowPrior(PriorNetwork):
     def __init__(
         self, latent_size: int, condition_size: int, width: int, depth: int, n_steps: int
     ) -> None:
-        self.network = build_flow_prior(latent_size, condition_size, width, depth)
+        self.context = build_flow_context(condition_size, width, depth)
+        self.velocity = build_flow_velocity(latent_size, width, depth)
+        self.networks = {"prior_context": self.context, "prior_velocity": self.velocity}
         self.n_steps = n_steps
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
@@ -100,19 +107,20 @@ class FlowPrior(PriorNetwork):
         noise = tf.random.stateless_normal(tf.shape(latents), seed)
         time = tf.sigmoid(tf.random.stateless_normal((tf.shape(latents)[0], 1), seed + 1))
         position = (1 - time) * noise + time * latents
-        velocity = self.network([position, time, conditions])
+        velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
 
     def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
         """Euler steps of equal length along the guided velocity."""
-        z, without = noise, tf.zeros_like(conditions)
+        z, context = noise, self.context(conditions)
+        without = self.context(tf.zeros_like(conditions))
         # A function of its own is traced once, not twice a step: seconds less before the
         # first picture.
-        velocity = compiled(lambda z, time, condition: self.network([z, time, condition]))
+        velocity = compiled(lambda z, time, context: self.velocity([z, time, context]))
         for k in range(self.n_steps):
             time = tf.fill((tf.shape(z)[0], 1), k / self.n_steps)
             unguided = velocity(z, time, without)
-            guided = velocity(z, time, conditions)
+            guided = velocity(z, time, context)
             z += (unguided + guidance * (guided - unguided)) / self.n_steps
         return z
 
@@ -168,7 +176,11 @@ class ConditionalPrior:
 
         phase = Phase(
             "prior",
-            {"loss": Player(self.prior.network.trainable_variables)},
+            {
+                "loss": Player(
+                    [v for one in self.prior.networks.values() for v in one.trainable_variables]
+                )
+            },
             loss,
             lambda step: batches(
                 rows,

@@ -124,7 +124,7 @@ class ConditionalVAE(ImageModel):
         return {
             "encoder": self.autoencoder_.encoder,
             "decoder": self.autoencoder_.decoder,
-            "prior": self.prior_.prior.network,
+            **self.prior_.prior.networks,
         }
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
