@@ -45,10 +45,11 @@ from prodgen_rec.interactions import build_interactions
 from prodgen_rec.personalizer.fitted import photo_rows
 
 FULL = {
-    "width": 32,
+    "width": 24,
     "latent_channels": 16,
     "batch_size": 32,
-    "prior_width": 512,
+    "prior_width": 384,
+    "prior_batch_size": 256,
     "prior_share": 0.2,
     "sharpening_share": 0.35,
 }

@@ -297,6 +297,56 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     assert np.array_equal(resumed.value, whole.value)
 
 
+# Two players
+
+
+class Game:
+    """One number seeks 1, another seeks the first; a third counts the steps."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.leader, self.follower, self.count = (keras.Variable(np.zeros(1)) for _ in range(3))
+        self.count.trainable = False
+        self.stop_at = stop_at
+
+    def run(self, folder: Path | None, *, alone: bool = False) -> pd.DataFrame:
+        players = {"first": Player([self.leader], 0.05)}
+        if not alone:
+            players["second"] = Player([self.follower], 0.2, (0.5, 0.9), averaged=False)
+        phase = Phase("game", players, self._losses, self._batches, [self.count])
+        return Trainer(folder=folder, progress=False, seed=1).run(phase, Budget(steps=400))
+
+    def values(self) -> list[float]:
+        return [float(v.numpy()[0]) for v in (self.leader, self.follower, self.count)]
+
+    def _losses(self, batch: Any, seed: Any) -> dict[str, Any]:
+        self.count.assign_add([1.0])
+        return {
+            "first": tf.reduce_mean(tf.square(self.leader.value - 1 - 0.1 * batch[0])),
+            "second": tf.reduce_mean(tf.square(self.follower.value - self.leader.value)),
+        }
+
+    _batches = Task._batches
+
+
+def test_players_do_not_move_for_each_other() -> None:
+    both, alone = Game(), Game()
+    log = both.run(None)
+    alone.run(None, alone=True)
+    assert both.values()[0] == alone.values()[0] == pytest.approx(1, abs=0.05)
+    assert both.values()[1] == pytest.approx(1, abs=0.05)
+    assert both.values()[2] == 400
+    assert {"first", "second"} <= set(log.columns)
+
+
+def test_a_game_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    unbroken, stopped, resumed = Game(), Game(stop_at=77), Game()
+    unbroken.run(None)
+    with pytest.raises(StoppedError):
+        stopped.run(tmp_path)
+    resumed.run(tmp_path)
+    assert resumed.values() == unbroken.values()
+
+
 # Checkpoints that cannot be used
 
 

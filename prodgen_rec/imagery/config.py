@@ -49,6 +49,11 @@ class ImageryConfig(BaseModel):
     guidance
         How strongly pictures follow the preference unless a caller says otherwise: 0 ignores it,
         1 follows it, more exaggerates it.
+    pool
+        Latents that are drawn for each picture; those that suit the user best are decoded.
+    diversity
+        How much the pictures of a user should differ unless a caller says otherwise: 0 takes
+        what suits best, however alike, 1 what differs most.
     condition_dropout
         Share of conditions that are hidden in training, so that the model also knows
         "no preference".
@@ -79,6 +84,8 @@ class ImageryConfig(BaseModel):
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=8, ge=1, le=64)
     guidance: float = Field(default=2.0, ge=0)
+    pool: int = Field(default=4, ge=1, le=64)
+    diversity: float = Field(default=0.3, ge=0, le=1)
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=16, ge=1)

@@ -54,7 +54,8 @@ class ItemLatents:
         return self.items.take(index), np.clip(cosine[:, 0], -1, 1).astype(np.float32)
 
     @cached_property
-    def _centre(self) -> Floats:
+    def centre(self) -> Floats:
+        """Mean latent, float32 (latent_size,)."""
         return np.asarray(self.latents.mean(axis=0))
 
     @cached_property
@@ -62,6 +63,6 @@ class ItemLatents:
         return self._directions_of(self.latents)
 
     def _directions_of(self, latents: Floats) -> Floats:
-        centred = latents - self._centre
+        centred = latents - self.centre
         lengths = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.asarray(centred / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)

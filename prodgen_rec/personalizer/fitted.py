@@ -22,6 +22,7 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.nearest import ItemLatents
 from prodgen_rec.imagery.pairs import taken_pairs
 from prodgen_rec.imagery.saved import SavedImageModel
+from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, Popularity
 from prodgen_rec.storage import load_arrays, save_arrays
@@ -122,6 +123,14 @@ class Fitted:
     def items(self) -> ItemLatents:
         """The items with a photo, to find what a picture looks like."""
         return ItemLatents(IdMap(as_id_array(self.catalog.with_photo())), self.item_latents)
+
+    @cached_property
+    def reader(self) -> TasteReader:
+        """Which taste a picture speaks to, learned from the items with a photo and a vector."""
+        place = self.recommender.items_.find(self.items.items.arrow)
+        vectors = self.recommender.item_vectors_[place]
+        known = (place >= 0) & vectors.any(axis=1)
+        return TasteReader.fit(self.item_latents[known], vectors[known])
 
     @cached_property
     def popularity(self) -> Popularity:

@@ -21,6 +21,7 @@ from prodgen_rec.ids import IdArray
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.imagery.saved import SavedImageModel
+from prodgen_rec.imagery.selection import choose
 from prodgen_rec.interactions import Interactions, build_interactions
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 from prodgen_rec.personalizer.results import Imagined, UserVectors
@@ -36,6 +37,8 @@ Cold = Literal["error", "popular"]
 """What users without a usable history get: an error, or what the shop's average user would."""
 
 _DEFAULT_MINUTES = 20.0
+_USERS_AT_ONCE = 1024
+"""Users whose candidates are drawn at a time; bounds the memory."""
 
 
 class Personalizer:
@@ -234,12 +237,15 @@ class Personalizer:
         events: Any = None,
         seed: int = 0,
         guidance: float | None = None,
+        temperature: float = 1.0,
+        diversity: float | None = None,
         cold: Cold = "error",
     ) -> Imagined:
         """Make n pictures for each user.
 
-        A user's pictures follow from the bundle, the user's history, the user's id, ``seed``,
-        ``guidance`` and ``n`` alone: order, batches and threads change nothing, to the last bit.
+        More are drawn than asked for; those that suit the user best, and differ, are decoded. A
+        user's pictures follow from the bundle, the user's history and id, and the arguments below
+        but for the other users: order, batches and threads change nothing, to the last bit.
 
         Parameters
         ----------
@@ -254,6 +260,11 @@ class Personalizer:
         guidance
             0 ignores the user's taste, 1 follows it, more exaggerates it; by default what
             ``config.imagery.guidance`` says.
+        temperature
+            Scale of the noise, above 0: below 1 pictures are more typical, above 1 more unusual.
+        diversity
+            0 takes the pictures that suit best, however alike, 1 those that differ most; by
+            default what ``config.imagery.diversity`` says.
         cold
             Users without a usable history are an error, or get pictures of the shop's average
             taste.
@@ -261,19 +272,33 @@ class Personalizer:
         Raises
         ------
         InputError
-            n is below 1, or a user has no usable history.
+            n is below 1, another number is out of range, or a user has no usable history.
         """
         n = checked_count(n, "pictures")
         history = self._histories(users, events)
         self._checked_cold(history, cold)
-        model = self.image_model_
-        vectors = np.repeat(self.recommender_.fold_in(history), n, axis=0)
-        noise = user_noise(seed, history.users.arrow, n, model.latent_size)
-        latents = model.sample_latents(
-            vectors,
-            noise.reshape(-1, model.latent_size),
-            guidance=self.config.imagery.guidance if guidance is None else guidance,
-        )
+        settings, model = self.config.imagery, self.image_model_
+        if not 0 < temperature < np.inf:
+            raise InputError(f"temperature = {temperature}: expected a number above 0")
+        user_vectors = self.recommender_.fold_in(history)
+        parts = [
+            self._latents(
+                user_vectors[start : start + _USERS_AT_ONCE],
+                temperature
+                * user_noise(
+                    seed,
+                    history.users.arrow[start : start + _USERS_AT_ONCE],
+                    n * settings.pool,
+                    model.latent_size,
+                ),
+                n,
+                settings.guidance if guidance is None else guidance,
+                settings.diversity if diversity is None else diversity,
+            )
+            for start in range(0, max(history.n_users, 1), _USERS_AT_ONCE)
+        ]
+        latents = np.concatenate(parts)
+        vectors = np.repeat(user_vectors, n, axis=0)
         item_ids, similarity = self._fitted().items.nearest(latents)
         score = self._scores(vectors, item_ids)
         order = _best_first(score, n)
@@ -343,6 +368,23 @@ class Personalizer:
                 "out, pass their events, or serve them like the average user with cold='popular'"
             )
         return is_cold
+
+    def _latents(
+        self, vectors: Vectors, noise: Vectors, n: int, guidance: float, diversity: float
+    ) -> Vectors:
+        """Latents (n_users · n, latent_size) chosen from what is drawn for noise.
+
+        Vectors are (n_users, d), noise is (n_users, n_candidates, latent_size).
+        """
+        learned, shape = self._fitted(), noise.shape
+        drawn = learned.model.sample_latents(
+            np.repeat(vectors, shape[1], axis=0), noise.reshape(-1, shape[2]), guidance=guidance
+        )
+        tastes = learned.reader.vectors(drawn).reshape(*shape[:2], -1)
+        suitability = np.vecdot(tastes, vectors[:, None], dtype=np.float64)
+        candidates = drawn.reshape(shape)
+        picks = choose(suitability, candidates - learned.items.centre, n, diversity=diversity)
+        return np.take_along_axis(candidates, picks[..., None], axis=1).reshape(-1, shape[2])
 
     def _scores(self, vectors: Vectors, item_ids: IdArray) -> Vectors:
         """Preference of each row's user for one item; 0 if the fit does not know it."""
