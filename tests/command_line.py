@@ -81,13 +81,13 @@ def done(*words: Any) -> Outcome:
     return outcome
 
 
-def process(*words: Any, start: str = _START) -> Outcome:
+def process(*words: Any, start: str = _START, n_threads: int = 1) -> Outcome:
     """A command in a process of its own."""
     ended = subprocess.run(
         command(*words, start=start),
         capture_output=True,
         text=True,
-        env=environment(),
+        env=environment() | {"TF_NUM_INTRAOP_THREADS": str(n_threads)},
         timeout=SECONDS,
         check=False,
     )

@@ -72,7 +72,7 @@ def test_the_bundle_names_all_of_its_parts(bundle, fitted):
     assert content["config"] == fitted.config.model_dump()
     assert content["seed"] == 0
     assert (content["data"]["n_users"], content["data"]["n_photos"]) == (200, 238)
-    assert content["training"]["prior"]["step"] == 840
+    assert content["training"]["prior"]["step"] == 560
     assert 0 < content["training"]["autoencoder"]["l1"] < 0.25
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_is_not_named_is_refused(copy):
         (b'"seed": 0', b'"seed": 1'),
         (b'"guidance": 2.0', b'"guidance": 3.0'),
         (b'"library": "', b'"library": "1'),
-        (b'"step": 840.0', b'"step": 841.0'),
+        (b'"step": 560.0', b'"step": 561.0'),
         (b'"catalog/items.parquet"', b'"catalog/items.parquer"'),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -107,9 +108,12 @@ def test_the_links_of_a_document_lead_somewhere(document):
 @pytest.mark.slow
 @pytest.mark.skipif(not EXAMPLES, reason="examples/ holds none")
 @pytest.mark.parametrize("example", params(EXAMPLES))
-def test_an_example_runs(example, tmp_path):
+def test_an_example_runs(example, tmp_path, monkeypatch):
     short = ["--steps", STEPS] if '"--steps"' in example.read_text("utf-8") else []
-    run(sys.executable, example, *short, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PRODGEN_REC_DATA", raising=False)
+    monkeypatch.setattr(sys, "argv", [str(example), *short])
+    runpy.run_path(str(example), run_name="__main__")
 
 
 @pytest.mark.slow

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -194,35 +190,6 @@ def test_a_reloaded_personalizer_serves_the_same(fitted, imagined, bundle):
     assert list(loaded.without_photo()) == list(fitted.without_photo())
     pd.testing.assert_frame_equal(loaded.recommend(None, 5), fitted.recommend(None, 5))
     same(loaded.imagine(USERS, N), part(imagined(None), USERS))
-
-
-ON_ONE_THREAD = """
-import os, sys
-import numpy as np
-from prodgen_rec import Personalizer
-
-bundle, table, images, *users = sys.argv[1:]
-personalizer = Personalizer.load(bundle)
-personalizer.recommend(users, 5)
-assert not {"tensorflow", "keras"} & set(sys.modules), "recommending has loaded TensorFlow"
-import tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(1)
-made = personalizer.imagine(users, 4)
-made.table.to_parquet(table)
-np.save(images, made.images)
-"""
-
-
-def test_one_thread_in_another_process_makes_the_same(imagined, bundle, tmp_path):
-    files = [tmp_path / "table.parquet", tmp_path / "images.npy"]
-    subprocess.run(
-        [sys.executable, "-c", ON_ONE_THREAD, bundle, *files, *USERS],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[1],
-        check=True,
-    )
-    same(Imagined(pd.read_parquet(files[0]), np.load(files[1])), part(imagined(None), USERS))
 
 
 # Histories
