@@ -48,7 +48,13 @@ class SmallPlainCVAE(PlainCVAE, SmallPlainVAE):
 
 class SmallDCGAN(DCGAN):
     settings = GANConfig(
-        size=16, width=12, latent_channels=1, condition_width=32, learning_rate=2e-3, batch_size=32
+        size=16,
+        width=12,
+        latent_channels=1,
+        condition_width=32,
+        condition_dropout=0.3,  # seldom shown, "no preference" is where it collapses
+        learning_rate=2e-3,
+        batch_size=32,
     )
 
     def __init__(self, config: Any = settings, *, seed: int = 3) -> None:
@@ -59,9 +65,12 @@ class SmallConditionalGAN(ConditionalGAN, SmallDCGAN):
     pass
 
 
-@pytest.mark.parametrize("model", [SmallPlainVAE, SmallPlainCVAE, SmallDCGAN, SmallConditionalGAN])
-def test_the_baselines_keep_the_contract(model: type[ImageModel]) -> None:
-    check_image_model(model, n_steps=400)
+@pytest.mark.parametrize(
+    ("model", "n_steps"),
+    [(SmallPlainVAE, 800), (SmallPlainCVAE, 800), (SmallDCGAN, 400), (SmallConditionalGAN, 400)],
+)
+def test_the_baselines_keep_the_contract(model: type[ImageModel], n_steps: int) -> None:
+    check_image_model(model, n_steps=n_steps)
 
 
 class IgnoresTheVectors(Shared):

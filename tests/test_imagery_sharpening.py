@@ -68,12 +68,12 @@ def test_blur_is_far_where_pixels_say_it_is_near(
 def test_the_distance_can_be_learned_from(distance: PerceptualDistance, photos: np.ndarray) -> None:
     target, start = to_unit(photos[:4]), to_unit(blurred(photos[:4], 2))
     x = tf.Variable(start)
-    for _ in range(10):
+    for _ in range(25):
         with tf.GradientTape() as tape:
             value = distance(target, x)
         gradient = tape.gradient(value, x)
-        x.assign_sub(2.0 * gradient / tf.norm(gradient))
-    assert float(distance(target, x)) < 0.8 * float(distance(target, start))
+        x.assign_sub(1.0 * gradient / tf.norm(gradient))
+    assert float(distance(target, x)) < 0.9 * float(distance(target, start))
 
 
 # Discriminators
@@ -115,8 +115,7 @@ def test_discriminators_learn_to_tell_blurred_photos(photos: np.ndarray) -> None
         return loss
 
     losses = [float(step(tf.constant([3, i], tf.int64))) for i in range(40)]
-    assert losses[0] == pytest.approx(2, abs=0.3)  # indifferent
-    assert np.mean(losses[-5:]) < 1.2
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
     fresh = to_unit(photos[32:]), to_unit(blurred(photos[32:], 1))
     seen = [generator_loss(adversary.logits(x, tf.constant([1, 2]))) for x in fresh]
     assert float(seen[1]) > float(seen[0]) + 0.3  # blurred ones seem less real
@@ -149,13 +148,19 @@ def test_mirrored_pictures_are_half_of_them_turned() -> None:
 
 def test_sharpening_makes_the_decoder_sharper_and_leaves_the_encoder(photos: np.ndarray) -> None:
     config = ImageryConfig(
-        size=SIZE, width=8, latent_channels=4, batch_size=8, learning_rate=8e-3, mirror=False
+        size=SIZE,
+        width=8,
+        latent_channels=4,
+        batch_size=8,
+        learning_rate=8e-3,
+        mirror=False,
+        adversarial_weight=1.0,
     )
     model, trainer = Autoencoder(config, seed=0), Trainer(seed=0, progress=False)
     model.fit(photos, trainer, Budget(steps=150))
     before, latents = model.encoder.get_weights(), model.moments(photos)[:, : config.latent_size]
     soft = model.decode(latents)
-    log = model.sharpen(photos, latents, trainer, Budget(steps=60))
+    log = model.sharpen(photos, latents, trainer, Budget(steps=100))
     assert all(map(np.array_equal, model.encoder.get_weights(), before))
     sharp = model.decode(latents)
 

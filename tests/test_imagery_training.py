@@ -304,7 +304,9 @@ class Game:
     """One number seeks 1, another seeks the first; a third counts the steps."""
 
     def __init__(self, stop_at: int = -1) -> None:
-        self.leader, self.follower, self.count = (keras.Variable(np.zeros(1)) for _ in range(3))
+        self.leader, self.follower, self.count = (
+            keras.Variable(np.zeros(1, np.float32)) for _ in range(3)
+        )
         self.count.trainable = False
         self.stop_at = stop_at
 

@@ -108,7 +108,7 @@ class DCGAN(ImageModel):
         return []
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
-        """Pictures, whatever the vectors; see `ImageModel.sample`."""
+        """Pictures uint8 (n, size, size, 3), whatever the vectors; see `ImageModel.sample`."""
         _, noise = self._conditions(vectors, noise, guidance)
         return by_tiles(lambda rows: self._generate([rows]), noise)
 
@@ -119,8 +119,9 @@ class DCGAN(ImageModel):
 class ConditionalGAN(DCGAN):
     """A `DCGAN` whose players both see the condition.
 
-    Mirza and Osindero, "Conditional generative adversarial nets" (2014). Guidance scales the
-    condition.
+    Mirza and Osindero, "Conditional generative adversarial nets" (2014); the discriminator
+    compares by an inner product: Miyato and Koyama, "cGANs with projection discriminator" (ICLR
+    2018). Guidance scales the condition.
     """
 
     conditional = True
@@ -145,7 +146,7 @@ class ConditionalGAN(DCGAN):
         return [conditions[0] * tf.cast(kept >= self.config.condition_dropout, tf.float32)]
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
-        """Pictures for preference vectors; see `ImageModel.sample`."""
+        """Pictures uint8 (n, size, size, 3) for preference vectors; see `ImageModel.sample`."""
         conditions, noise = self._conditions(vectors, noise, guidance)
         scaled = conditions * np.float32(guidance)
         return by_tiles(lambda *rows: self._generate(list(rows)), noise, scaled)
@@ -193,8 +194,10 @@ def build_discriminator(
     x = layers.Flatten()(x)
     if condition_size:
         inputs.append(keras.Input((condition_size,), name="condition"))
-        shown = layers.Dense(condition_width, "leaky_relu")(inputs[1])
-        x = layers.Dense(condition_width, "leaky_relu")(layers.concatenate([x, shown]))
+        x = layers.Dense(condition_width, "leaky_relu")(x)
+        wanted = layers.Dense(condition_width)(inputs[1])
+        fit = layers.Dot(axes=1)([x, wanted])
+        return keras.Model(inputs, layers.add([layers.Dense(1)(x), fit]), name="discriminator")
     logit = layers.Dense(1, kernel_initializer=_start())(x)
     return keras.Model(inputs, logit, name="discriminator")
 

@@ -101,7 +101,7 @@ class PlainVAE(ImageModel):
         return self.decoder_(tf.reshape(latents, shape))
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
-        """Pictures, whatever the vectors; see `ImageModel.sample`."""
+        """Pictures uint8 (n, size, size, 3), whatever the vectors; see `ImageModel.sample`."""
         _, noise = self._conditions(vectors, noise, guidance)
         return by_tiles(self._decode, noise)
 
@@ -143,7 +143,7 @@ class PlainCVAE(PlainVAE):
         return self.prior_.moments(conditions[0] * (1 - hidden))
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
-        """Pictures for preference vectors; see `ImageModel.sample`."""
+        """Pictures uint8 (n, size, size, 3) for preference vectors; see `ImageModel.sample`."""
         conditions, noise = self._conditions(vectors, noise, guidance)
         scale = tf.constant(guidance, tf.float32)
 

@@ -36,7 +36,7 @@ class ConditionalVAE(ImageModel):
     prior_: ConditionalPrior
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
-        """Pictures for preference vectors: `sample_latents`, decoded; see `ImageModel.sample`."""
+        """Pictures uint8 (n, size, size, 3): `sample_latents`, decoded; see `ImageModel.sample`."""
         return self.decode(self.sample_latents(vectors, noise, guidance=guidance))
 
     def sample_latents(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Floats:
@@ -61,7 +61,8 @@ class ConditionalVAE(ImageModel):
         InputError
             The arrays have other shapes, or hold NaN or infinity; names the row.
         """
-        return self.prior_.sample(*self._conditions(vectors, noise, guidance), guidance)
+        conditions, noise = self._conditions(vectors, noise, guidance)
+        return self.prior_.sample(conditions, noise, guidance)
 
     def decode(self, latents: Floats) -> Photos:
         """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""

@@ -380,7 +380,7 @@ class Personalizer:
         drawn = learned.model.sample_latents(
             np.repeat(vectors, shape[1], axis=0), noise.reshape(-1, shape[2]), guidance=guidance
         )
-        tastes = learned.reader.vectors(drawn).reshape(*shape[:2], -1)
+        tastes = learned.reader.vectors(drawn).reshape(*shape[:2], vectors.shape[1])
         suitability = np.vecdot(tastes, vectors[:, None], dtype=np.float64)
         candidates = drawn.reshape(shape)
         picks = choose(suitability, candidates - learned.items.centre, n, diversity=diversity)
