@@ -48,6 +48,8 @@ FULL = {
     "width": 24,
     "latent_channels": 16,
     "batch_size": 32,
+    "perceptual_weight": 0.1,
+    "mirror": True,
     "prior_width": 384,
     "prior_batch_size": 256,
     "prior_share": 0.2,

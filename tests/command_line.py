@@ -31,7 +31,6 @@ width = 8
 latent_channels = 4
 prior_width = 96
 prior_depth = 2
-perceptual_weight = 0
 """
 """Settings with which a fit of a few steps takes seconds."""
 

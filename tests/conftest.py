@@ -22,7 +22,6 @@ SMALL = {
         "prior_width": 192,
         "prior_depth": 2,
         "prior_share": 0.7,
-        "perceptual_weight": 0.0,
     },
 }
 """Settings of a personalizer that is fitted in seconds."""

@@ -30,8 +30,6 @@ Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
-_SMALLEST_SEEN = 32
-"""Side of the smallest pictures in which the perceptual network sees anything."""
 _SHARPENING_RATE = 2e-4
 _BETAS = (0.0, 0.99)
 """Without momentum, as is usual where two players answer each other's moves."""
@@ -164,7 +162,7 @@ class Autoencoder:
         return log
 
     def _distance(self) -> PerceptualDistance | None:
-        wanted = self.config.perceptual_weight > 0 and self.config.size >= _SMALLEST_SEEN
+        wanted = self.config.perceptual_weight > 0
         return PerceptualDistance(self.config.size) if wanted else None
 
     def moments(self, photos: Photos) -> Floats:

@@ -34,8 +34,8 @@ class ImageryConfig(BaseModel):
         Weight of the mean KL divergence per latent dimension, in nats, beside the mean absolute
         and mean squared error of pixels in [-1, 1].
     perceptual_weight
-        Weight of the perceptual distance beside these; 0 leaves it out, and so do pictures of
-        fewer than 32 pixels.
+        Weight of the perceptual distance beside these, for pictures of at least 32 pixels; 0
+        leaves it out. It needs the extra ``perceptual``, and so does sharpening.
     adversarial_weight
         Weight of the adversarial loss when the decoder is sharpened.
     mirror
@@ -76,15 +76,15 @@ class ImageryConfig(BaseModel):
     n_blocks: int = Field(default=0, ge=0, le=8)
     latent_channels: int = Field(default=16, ge=1, le=64)
     kl_weight: float = Field(default=1e-3, ge=0)
-    perceptual_weight: float = Field(default=0.1, ge=0)
+    perceptual_weight: float = Field(default=0.0, ge=0)
     adversarial_weight: float = Field(default=0.1, gt=0)
-    mirror: bool = True
+    mirror: bool = False
     prior: Literal["flow", "gaussian"] = "flow"
     prior_width: int = Field(default=512, ge=8)
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=8, ge=1, le=64)
     guidance: float = Field(default=2.0, ge=0)
-    pool: int = Field(default=4, ge=1, le=64)
+    pool: int = Field(default=1, ge=1, le=64)
     diversity: float = Field(default=0.3, ge=0, le=1)
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=2e-3, gt=0)

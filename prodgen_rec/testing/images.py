@@ -58,12 +58,12 @@ def check_image_model(factory: Factory, *, n_steps: int = 600) -> None:
     _check_form(model, users)
     if hasattr(model, "sample_latents"):
         _check_latents(model, users, photos)
+    _check_noise(model, users)
     if model.conditional:
         _check_preferences(model, users)
         _check_no_preference(model, users)
     else:
         _check_vectors_are_ignored(model, users)
-    _check_noise(model, users)
     _check_rows_alone(model, users)
     _check_refusals(model, users)
     _check_files(model, users)
