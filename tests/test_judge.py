@@ -118,7 +118,7 @@ def judge(shop, labels) -> CatalogJudge:
 
 
 def test_it_learns_what_it_is_shown(judge):
-    assert judge.accuracy_["type"] >= 0.95  # by chance .09 and .07
+    assert judge.accuracy_["type"] >= 0.97  # by chance .09 and .07
     assert judge.accuracy_["color"] >= 0.9
     assert judge.name == "network trained on type and color of the catalogue"
 

@@ -41,11 +41,6 @@ class DCGAN(ImageModel):
     generator_: keras.Model
     discriminator_: keras.Model
 
-    @property
-    def latent_size(self) -> int:
-        """Numbers in the noise of one picture."""
-        return self.config.latent_size
-
     def _build(self) -> None:
         with dtype_policy("float32"), seeded(self.seed):
             self.generator_, self.discriminator_ = self._players(0)

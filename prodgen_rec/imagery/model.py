@@ -34,8 +34,8 @@ Floats = npt.NDArray[np.float32]
 class ImageModel(ABC):
     """Base of every image model.
 
-    A subclass names the class of its settings, which have a ``size``, and implements what is
-    abstract here. It must pass `prodgen_rec.testing.check_image_model`.
+    A subclass names the class of its settings, which have ``size`` and ``latent_size``, and
+    implements what is abstract here. It must pass `prodgen_rec.testing.check_image_model`.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class ImageModel(ABC):
         self.history_: dict[str, pd.DataFrame] = {}
 
     @property
-    @abstractmethod
     def latent_size(self) -> int:
         """Numbers in the noise of one picture."""
+        return int(self.config.latent_size)
 
     @abstractmethod
     def _build(self) -> None:

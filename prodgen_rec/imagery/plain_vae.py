@@ -36,11 +36,6 @@ class PlainVAE(ImageModel):
     encoder_: keras.Model
     decoder_: keras.Model
 
-    @property
-    def latent_size(self) -> int:
-        """Numbers in the noise of one picture."""
-        return self.config.latent_size
-
     def _build(self) -> None:
         shape = (self.config.size, self.config.width, self.config.latent_channels, 0)
         with dtype_policy("float32"), seeded(self.seed):

@@ -75,11 +75,6 @@ class ConditionalVAE(ImageModel):
         self._check_photos(photos)
         return self.autoencoder_.moments(photos)[:, : self.latent_size]
 
-    @property
-    def latent_size(self) -> int:
-        """Numbers in one latent, and so in the noise of one picture."""
-        return self.config.latent_size
-
     def _build(self) -> None:
         self.autoencoder_ = Autoencoder(self.config, seed=self.seed)
         self.prior_ = ConditionalPrior(self.config, self.whitening_.size + 1, seed=self.seed)
