@@ -462,11 +462,11 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, 
     before = contents(out)
     words = (
         "fit", "--events", small_shop.events, "--items", small_shop.items,
-        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 500,
+        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 300,
     )  # fmt: skip
 
     first = Terminal(*words)
-    first.shows(r"autoencoder\D+(?!0/)(\d+)/250")
+    first.shows(r"autoencoder\D+(?!0/)(\d+)/150")
     first.send(signal.SIGINT)
     interrupted = first.end()
     assert interrupted.code == 130
@@ -475,18 +475,18 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, 
     assert interrupted.out == ""
     assert contents(out) == before
     log = pd.read_csv(tmp_path / "shop.bundle.training" / "autoencoder.csv")
-    assert 20 <= log["step"].iloc[-1] < 250
+    assert 20 <= log["step"].iloc[-1] < 150
 
     second = Terminal(*words)
-    begun = second.shows(r"autoencoder\D+(\d+)/250")
+    begun = second.shows(r"autoencoder\D+(\d+)/150")
     assert int(begun[1]) >= log["step"].iloc[-1]
     last = second.end()
     assert last.code == 0, last.err
     assert last.out == f"{out}\n"
     assert "going on from the checkpoints in" in last.said
-    assert re.search(r"prior\D+\d+/250", last.err)
+    assert re.search(r"prior\D+\d+/150", last.err)
     assert os.listdir(tmp_path).count("shop.bundle.training") == 0
-    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 250, "prior": 250}
+    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 150, "prior": 150}
 
 
 @pytest.mark.slow
