@@ -36,6 +36,8 @@ VALUE: Final = "value"
 """Net evidence of a user for an item in a history, float32; negative where it was returned."""
 SIMILARITY: Final = "similarity"
 """Cosine similarity of an imagined picture to its nearest real item, float32, -1 to 1."""
+GENERATED: Final = "generated"
+"""Whether a picture was made rather than taken, bool."""
 IMAGE: Final = "image"
 """Encoded picture, bytes."""
 

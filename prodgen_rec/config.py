@@ -44,6 +44,9 @@ class PersonalizerConfig(BaseModel):
     condition
         Vector that the image model learns from: of the user's ``full`` history, or of the
         history without the item in the picture (``leave_one_out``).
+    attributes
+        Columns of the catalogue that pictures can be asked for beside the preference, such as a
+        type or a color; each of at most 512 values.
     preferences, imagery
         Settings of the two halves.
     """
@@ -53,6 +56,7 @@ class PersonalizerConfig(BaseModel):
     event_weights: dict[str, float] = Field(default_factory=lambda: dict(EVENT_WEIGHTS))
     half_life_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     condition: Literal["full", "leave_one_out"] = "full"
+    attributes: tuple[str, ...] = ()
     preferences: PreferencesConfig = PreferencesConfig()
     imagery: ImageryConfig = ImageryConfig()
 

@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more thr
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 SMALL = {
+    "attributes": ["type", "color"],
     "preferences": {"factors": 16},
     "imagery": {
         "size": 32,

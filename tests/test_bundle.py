@@ -69,7 +69,7 @@ def test_the_bundle_names_all_of_its_parts(bundle, fitted):
     assert about["library"] == __version__
     assert about["versions"]["numpy"] == np.__version__
     content = about["content"]
-    assert content["config"] == fitted.config.model_dump()
+    assert content["config"] == fitted.config.model_dump(mode="json")
     assert content["seed"] == 0
     assert (content["data"]["n_users"], content["data"]["n_photos"]) == (200, 238)
     assert content["training"]["prior"]["step"] == 560

@@ -74,41 +74,57 @@ def test_the_baselines_keep_the_contract(model: type[ImageModel], n_steps: int) 
 
 
 class IgnoresTheVectors(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(vectors, noise, guidance=0 * guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(vectors, noise, guidance=0 * guidance, **options)
 
 
 class TakesVectorsForTheirOpposite(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(-vectors, noise, guidance=guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(-vectors, noise, guidance=guidance, **options)
 
 
 class IgnoresTheNoise(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(vectors, 0 * noise, guidance=guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(vectors, 0 * noise, guidance=guidance, **options)
 
 
 class CentresTheNoiseOfABatch(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
         centred = noise - noise.sum(axis=0) / max(1, len(noise))
-        return super().sample_latents(vectors, centred, guidance=guidance)
+        return super().sample_latents(vectors, centred, guidance=guidance, **options)
 
 
 class NeverQuiteIgnores(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
         if guidance == 0:
             guidance = 1e-3
-        return super().sample_latents(vectors, noise, guidance=guidance)
+        return super().sample_latents(vectors, noise, guidance=guidance, **options)
 
 
 class TakesTheZeroVectorForATaste(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(vectors + np.float32(1e-6), noise, guidance=guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(
+            vectors + np.float32(1e-6), noise, guidance=guidance, **options
+        )
 
 
 class RepairsNaN(Shared):
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(np.nan_to_num(vectors), noise, guidance=guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(np.nan_to_num(vectors), noise, guidance=guidance, **options)
 
 
 class DecodesToFloats(Shared):
@@ -128,8 +144,10 @@ class DiffersEveryTime(Shared):
         super().__init__()
         self.shift = np.float32(next(self.n_made))
 
-    def sample_latents(self, vectors: Any, noise: Any, *, guidance: float = 1.0) -> Any:
-        return super().sample_latents(vectors, noise + self.shift, guidance=guidance)
+    def sample_latents(
+        self, vectors: Any, noise: Any, *, guidance: float = 1.0, **options: Any
+    ) -> Any:
+        return super().sample_latents(vectors, noise + self.shift, guidance=guidance, **options)
 
 
 class WorksUnfitted(Shared):

@@ -26,7 +26,8 @@ class Whitened(NamedTuple):
     whitening: Whitening
 
     def sample(self, vectors: np.ndarray, noise: np.ndarray, guidance: float) -> np.ndarray:
-        return self.prior.sample(self.whitening.conditions(vectors), noise, guidance)
+        unsaid = np.empty((len(noise), 0), np.int32)
+        return self.prior.sample(self.whitening.conditions(vectors), unsaid, noise, guidance)
 
 
 def _fitted(
@@ -36,10 +37,11 @@ def _fitted(
     config = small_config(prior, latent_channels=1, condition_dropout=0.2, flow_steps=8)
     moments = np.concatenate([latents, np.full_like(latents, log_variance)], axis=1)
     whitening = Whitening.fit(pairs.vectors, pairs.vector_weights())
-    prior = ConditionalPrior(config, whitening.size + 1, seed=1)
+    prior = ConditionalPrior(config, whitening.size + 1, (), seed=1)
     prior.fit(
         moments.astype(np.float32),
         whitening.conditions(pairs.vectors),
+        np.empty((len(latents), 0), np.int32),
         pairs,
         Trainer(seed=1, progress=False),
         Budget(steps=n_steps),
@@ -157,7 +159,7 @@ def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
     prior.velocity.set_weights(weights)
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
-    moved = prior.draw(tf.constant(noise), tf.ones((4, 3)), tf.constant(3.0))
+    moved = prior.draw_guided(noise, tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)
 
 

@@ -120,17 +120,19 @@ def test_discriminators_learn_to_tell_blurred_photos(photos: np.ndarray) -> None
     assert float(seen[1]) > float(seen[0]) + 0.3  # blurred ones seem less real
 
 
-def test_augmented_pictures_are_moved_and_recolored_each_by_itself() -> None:
+def test_augmented_pictures_are_moved_together_and_recolored_each_by_itself() -> None:
     x = np.full((64, SIZE, SIZE, 3), -0.2, np.float32)
     x[:, 16, 16] = 1.0
-    seen = augmented(tf.constant(x), tf.constant([1, 2])).numpy()
-    places = seen.sum(axis=3).reshape(64, -1).argmax(axis=1)
-    down, right = np.divmod(places, SIZE)
+    places = set()
+    for step in range(40):
+        seen = augmented(tf.constant(x), tf.constant([1, step])).numpy()
+        (place,) = {*seen.sum(axis=3).reshape(64, -1).argmax(axis=1).tolist()}
+        places.add(divmod(place, SIZE))
+    down, right = zip(*places, strict=True)
     assert {*down} | {*right} <= set(range(12, 21))
     assert len({*down}) > 5 < len({*right})
-    levels = seen[:, 0, 0, 0]
-    assert levels.std() > 0.05
-    again = augmented(tf.constant(x), tf.constant([1, 2])).numpy()
+    assert seen[:, 0, 0, 0].std() > 0.03
+    again = augmented(tf.constant(x), tf.constant([1, 39])).numpy()
     assert np.array_equal(again, seen)
 
 

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from prodgen_rec import Personalizer, PersonalizerConfig, read_catalog
-from prodgen_rec.errors import CatalogError, ConfigError, InputError, NotFittedError
+from prodgen_rec.errors import CatalogError, ConfigError, InputError, NotFittedError, UnknownIdError
 from prodgen_rec.personalizer import Imagined
 
 N = 4
@@ -422,3 +422,80 @@ def test_the_order_of_the_photos_does_not_get_lost_on_disk(odd, tmp_path):
     assert np.diff(odd.catalog_.photo_index).min() < -1  # which is not that of the items
     odd.save(tmp_path / "bundle")
     same(Personalizer.load(tmp_path / "bundle").imagine(None, 3), odd.imagine(None, 3))
+
+
+# Asked for by attributes
+
+
+def test_whoever_asks_for_a_type_gets_it(fitted, type_of_pixels, types):
+    """Whatever these users like best; chance is one in twelve."""
+    right = []
+    for wanted in types.unique():
+        made = fitted.imagine(USERS, N, conditions={"type": wanted}, guidance=1)
+        right.append((type_of_pixels(made.images) == wanted).mean())
+    assert np.mean(right) > 0.6
+
+
+def test_a_value_that_no_item_has_is_refused(fitted):
+    with pytest.raises(InputError, match="no item had type = 'mugs'; near it: 'mug'"):
+        fitted.imagine(USERS, N, conditions={"type": "mugs"})
+
+
+def test_items_are_illustrated_by_what_they_are(fitted, types, type_of_pixels):
+    items = fitted.catalog_.items.ids[:60]
+    made = fitted.illustrate(items)
+    assert list(made.table["item_id"]) == list(items)
+    assert made.table["generated"].all()
+    assert (type_of_pixels(made.images) == types[items].to_numpy()).mean() > 0.6
+    same_items = fitted.illustrate(items[::-1])
+    assert np.array_equal(same_items.images[::-1], made.images)
+
+
+def test_items_without_a_photo_are_illustrated_unless_others_are_named(odd):
+    made = odd.illustrate()
+    assert list(made.table["item_id"]) == [40, 41]
+    assert made.images.shape == (2, 16, 16, 3)
+    with pytest.raises(UnknownIdError, match="1 of 2 items are unknown, the first is 777"):
+        odd.illustrate([40, 777])
+
+
+# No copies of photos
+
+
+def test_what_is_as_near_to_a_photo_as_its_neighbours_is_no_copy(fitted):
+    """One in a hundred of the photos themselves is nearer to another photo."""
+    items = fitted._learned.items
+    cosines = items._directions @ items._directions.T
+    np.fill_diagonal(cosines, -1)
+    assert (cosines.max(axis=1) > items.copy_similarity).mean() == pytest.approx(0.01, abs=0.01)
+
+
+def test_copies_are_drawn_again_and_counted(fitted, monkeypatch):
+    """A model that shows one photo at every third draw."""
+    learned, model = fitted._learned, fitted.image_model_
+    honest = type(model).sample_latents
+
+    def copying(self, vectors, noise, **options):
+        latents = honest(self, vectors, noise, **options)
+        latents[noise[:, 0] > 0.43] = learned.item_latents[7]
+        return latents
+
+    before = fitted.imagine(USERS, N)
+    monkeypatch.setattr(type(model), "sample_latents", copying)
+    made = fitted.imagine(USERS, N)
+    assert made.n_rejected >= before.n_rejected + len(USERS)
+    assert (made.table["similarity"] <= learned.items.copy_similarity).all()
+    same(fitted.imagine(USERS[::-1], N), part(made, USERS[::-1]))
+
+
+def test_a_model_that_can_only_copy_shows_no_copy(fitted, monkeypatch):
+    learned, model = fitted._learned, fitted.image_model_
+
+    def copying(self, vectors, noise, **options):
+        return learned.item_latents[np.arange(len(noise)) % len(learned.item_latents)].copy()
+
+    monkeypatch.setattr(type(model), "sample_latents", copying)
+    made = fitted.imagine(USERS, N)
+    assert made.n_rejected == 9 * len(USERS) * N
+    assert (made.table["similarity"] <= learned.items.copy_similarity).all()
+    assert made.table["similarity"].min() > 0.5  # moved no farther than needed

@@ -123,19 +123,21 @@ class Autoencoder:
         decoder.set_weights(self.decoder.get_weights())
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
-            pictures = to_unit(batch[0])
-            mean, log_variance = tf.split(batch[1], 2, axis=-1)
+            pictures, moments, latents = to_unit(batch[0]), batch[1], batch[2]
+            half = (config.batch_size + 1) // 2
+            mean, log_variance = tf.split(moments[:half], 2, axis=-1)
             noise = tf.random.stateless_normal(tf.shape(mean), seed)
             encoded = mean + tf.exp(log_variance / 2) * noise
-            made = decoder(self._as_map(tf.concat([encoded, batch[2]], axis=0)))
-            rebuilt = made[: tf.shape(mean)[0]]
-            l1 = tf.reduce_mean(tf.abs(pictures - rebuilt))
+            made = decoder(self._as_map(tf.concat([encoded, latents[half:]], axis=0)))
+            rebuilt, originals = made[:half], pictures[:half]
+            l1 = tf.reduce_mean(tf.abs(originals - rebuilt))
+            l2 = tf.reduce_mean(tf.square(originals - rebuilt))
             on_made = adversary.logits(made, seed + 1)
             on_real = adversary.logits(mirrored(pictures, seed + 2), seed + 3)
-            losses = {"l1": l1, "adversarial": generator_loss(on_made)}
-            total = l1 + config.adversarial_weight * losses["adversarial"]
+            losses = {"l1": l1, "l2": l2, "adversarial": generator_loss(on_made)}
+            total = l1 + l2 + config.adversarial_weight * losses["adversarial"]
             if distance:
-                losses["perceptual"] = distance(pictures, rebuilt)
+                losses["perceptual"] = distance(originals, rebuilt)
                 total += config.perceptual_weight * losses["perceptual"]
             against = discriminator_loss(on_real, on_made)
             return {"decoder": total, "discriminator": against, **losses}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 from keras import layers
@@ -19,6 +18,7 @@ from prodgen_rec.imagery.config import GANConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import LATENT_SIDE, stages
 from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.priors import hidden
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -92,12 +92,6 @@ class DCGAN(ImageModel):
         )
         return {"adversarial": trainer.run(phase, budget)}
 
-    def _examples(
-        self, photos: Photos, pairs: Pairs
-    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
-        """Rows of a batch, and the weight of each."""
-        return lambda index: (photos[index],), np.ones(len(photos))
-
     def _shown(self, conditions: Any, seed: Any) -> list[Any]:
         """Conditions that both players see, some of them hidden."""
         return []
@@ -126,19 +120,8 @@ class ConditionalGAN(DCGAN):
             self.generator_, self.discriminator_ = self._players(self.whitening_.size + 1)
         self._generate = compiled(lambda inputs: to_uint8(self.generator_(inputs, training=False)))
 
-    def _examples(
-        self, photos: Photos, pairs: Pairs
-    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
-        conditions = self.whitening_.conditions(pairs.vectors)
-
-        def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Vectors]:
-            return photos[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
-
-        return rows, pairs.weights
-
     def _shown(self, conditions: Any, seed: Any) -> list[Any]:
-        kept = tf.random.stateless_uniform((tf.shape(conditions[0])[0], 1), seed)
-        return [conditions[0] * tf.cast(kept >= self.config.condition_dropout, tf.float32)]
+        return [hidden(conditions[0], self.config.condition_dropout, seed)]
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
         """Pictures uint8 (n, size, size, 3) for preference vectors; see `ImageModel.sample`."""

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from prodgen_rec.errors import BundleCorruptError, BundleError, InputError, NotFittedError
+from prodgen_rec.imagery.attributes import Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
 from prodgen_rec.imagery.pairs import Pairs
@@ -50,6 +51,8 @@ class ImageModel(ABC):
         Training log of each phase, see `Trainer.run`; empty in a model that was loaded.
     n_steps_
         Steps that each phase was trained.
+    vocabulary_
+        Attributes that the pictures of a `ConditionalVAE` can be asked to have.
     """
 
     config_class: ClassVar[type[BaseModel]]
@@ -57,6 +60,7 @@ class ImageModel(ABC):
     """Whether pictures follow the vectors."""
     config: Any
     whitening_: Whitening
+    vocabulary_: Vocabulary
     n_steps_: dict[str, int]
 
     def __init__(self, config: Any = None, *, seed: int = 0) -> None:
@@ -141,6 +145,8 @@ class ImageModel(ABC):
         # Trained aside, so that an interrupted training leaves no half-trained model behind.
         trained = copy.copy(self)
         trained.whitening_ = Whitening.fit(pairs.vectors, pairs.vector_weights())
+        known = pairs.attributes
+        trained.vocabulary_ = Vocabulary() if known is None else known.vocabulary
         trained._build()
         trained.history_ = trained._train(photos, pairs, trainer, budget)
         trained.n_steps_ = {
@@ -182,6 +188,7 @@ class ImageModel(ABC):
             seed=self.seed,
             vector_size=self.whitening_.size,
             n_steps=self.n_steps_,
+            attributes=dict(self.vocabulary_.values),
         )
         weights = {
             f"{name}_{i}": weight
@@ -220,6 +227,7 @@ class ImageModel(ABC):
         try:
             model = cls(cls.config_class.model_validate(about.config), seed=about.seed)
             model.whitening_ = Whitening.identity(about.vector_size)
+            model.vocabulary_ = Vocabulary(about.attributes)
             model.n_steps_ = about.n_steps
             model._build()
             for name, network in model._networks().items():
@@ -245,6 +253,21 @@ class ImageModel(ABC):
             raise InputError(f"{len(vectors)} vectors came with noise for {len(noise)} pictures")
         return self.whitening_.conditions(vectors), noise
 
+    def _examples(
+        self, photos: Photos, pairs: Pairs
+    ) -> tuple[
+        Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], npt.NDArray[np.float64]
+    ]:
+        """Rows of a batch, photos and conditions where they matter, and the weight of each."""
+        if not self.conditional:
+            return lambda index: (photos[index],), np.ones(len(photos))
+        conditions = self.whitening_.conditions(pairs.vectors)
+
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Vectors]:
+            return photos[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
+
+        return rows, pairs.weights
+
     def _check_photos(self, photos: npt.NDArray[Any]) -> None:
         expected = (self.config.size, self.config.size, 3)
         if photos.shape[1:] != expected or photos.dtype != np.uint8 or len(photos) == 0:
@@ -266,4 +289,7 @@ class ImageModel(ABC):
             digest.update(photos[start : start + 1024].tobytes())
         for array in (pairs.vectors, pairs.vector_rows, pairs.photo_rows, pairs.weights):
             digest.update(array.tobytes())
+        if pairs.attributes is not None:
+            digest.update(repr(dict(pairs.attributes.vocabulary.values)).encode())
+            digest.update(pairs.attributes.codes.tobytes())
         return digest.hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodgen_rec.errors import InputError
+from prodgen_rec.imagery.attributes import PhotoAttributes
 from prodgen_rec.imagery.condition import Vectors, finite_rows
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Pairs:
         int64 (n_pairs,), row of the photo in the array of photos.
     weights
         float64 (n_pairs,), relative frequency with which a pair is drawn, at least 0.
+    attributes
+        What is known about the products on the photos besides, for models that can be asked
+        for it.
 
     Raises
     ------
@@ -43,6 +47,7 @@ class Pairs:
     vector_rows: npt.NDArray[np.int64]
     photo_rows: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float64]
+    attributes: PhotoAttributes | None = None
 
     def __post_init__(self) -> None:
         if not len(self.vector_rows) == len(self.photo_rows) == len(self.weights):
@@ -77,9 +82,13 @@ class Pairs:
         Raises
         ------
         InputError
-            Names the first such pair.
+            Names the first such pair, or how many photos the attributes are of.
         """
         _check_rows(self.photo_rows, n_photos, "photo")
+        if self.attributes is not None and len(self.attributes.codes) != n_photos:
+            raise InputError(
+                f"attributes of {len(self.attributes.codes)} photos came with {n_photos} photos"
+            )
 
 
 def _check_rows(rows: npt.NDArray[np.int64], n: int, what: str) -> None:
@@ -92,7 +101,11 @@ def _check_rows(rows: npt.NDArray[np.int64], n: int, what: str) -> None:
 
 
 def taken_pairs(
-    recommender: ALS, photo_rows: npt.NDArray[np.int64], *, leave_one_out: bool = False
+    recommender: ALS,
+    photo_rows: npt.NDArray[np.int64],
+    *,
+    leave_one_out: bool = False,
+    attributes: PhotoAttributes | None = None,
 ) -> Pairs:
     """Pairs of every user of a fit with every item of positive evidence that has a photo.
 
@@ -105,6 +118,8 @@ def taken_pairs(
     leave_one_out
         Take the vector of the user's history without the item in the picture, rather than that
         of the whole history.
+    attributes
+        See `Pairs`.
 
     Raises
     ------
@@ -117,9 +132,10 @@ def taken_pairs(
     weights = user_balanced_weights(users, pairs.data[taken])
     rows = photo_rows[pairs.col[taken]]
     if not leave_one_out:
-        return Pairs(recommender.user_vectors_, users.astype(np.int64), rows, weights)
+        vectors = recommender.user_vectors_
+        return Pairs(vectors, users.astype(np.int64), rows, weights, attributes)
     vectors = recommender.leave_one_out(recommender.interactions_)[taken]
-    return Pairs(vectors, np.arange(len(rows)), rows, weights)
+    return Pairs(vectors, np.arange(len(rows)), rows, weights, attributes)
 
 
 def user_balanced_weights(

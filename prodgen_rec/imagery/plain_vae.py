@@ -6,12 +6,10 @@ divergence has its full weight (β = 1). What the pixels leave uncertain comes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
@@ -22,7 +20,7 @@ from prodgen_rec.imagery.config import PlainVAEConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
 from prodgen_rec.imagery.pairs import Pairs
-from prodgen_rec.imagery.priors import GaussianPrior
+from prodgen_rec.imagery.priors import GaussianPrior, hidden
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -78,12 +76,6 @@ class PlainVAE(ImageModel):
         )
         return {"vae": trainer.run(phase, budget)}
 
-    def _examples(
-        self, photos: Photos, pairs: Pairs
-    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
-        """Rows of a batch, and the weight of each."""
-        return lambda index: (photos[index],), np.ones(len(photos))
-
     def _trainable(self) -> list[keras.Variable]:
         return [v for network in self._networks().values() for v in network.trainable_variables]
 
@@ -120,22 +112,15 @@ class PlainCVAE(PlainVAE):
             self.prior_ = GaussianPrior(
                 self.latent_size, self.whitening_.size + 1, self.config.condition_width
             )
-        self._draw = compiled(self.prior_.draw)
-
-    def _examples(
-        self, photos: Photos, pairs: Pairs
-    ) -> tuple[Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[Any], ...]], Any]:
-        conditions = self.whitening_.conditions(pairs.vectors)
-
-        def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Vectors]:
-            return photos[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
-
-        return rows, pairs.weights
+        self._draw = compiled(
+            lambda noise, conditions, scale: self.prior_.draw_guided(
+                noise, tf.zeros_like(conditions), [(conditions, scale)]
+            )
+        )
 
     def _prior(self, conditions: Any, seed: Any) -> tuple[Any, Any]:
-        kept = tf.random.stateless_uniform((tf.shape(conditions[0])[0], 1), seed + 1)
-        hidden = tf.cast(kept < self.config.condition_dropout, tf.float32)
-        return self.prior_.moments(conditions[0] * (1 - hidden))
+        shown = hidden(conditions[0], self.config.condition_dropout, seed + 1)
+        return self.prior_.moments(shown)
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
         """Pictures uint8 (n, size, size, 3) for preference vectors; see `ImageModel.sample`."""

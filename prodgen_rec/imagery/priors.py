@@ -8,7 +8,8 @@ Salimans 2022).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, final
 
 import keras
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from prodgen_rec.imagery.attributes import UNSAID, Codes
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import ImageryConfig
@@ -30,6 +32,10 @@ from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_polic
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Floats = npt.NDArray[np.float32]
+
+
+Guidance = Sequence[tuple[Any, Any]]
+"""Conditions to go to, one after the other, and how far each time."""
 
 
 class PriorNetwork(ABC):
@@ -46,8 +52,15 @@ class PriorNetwork(ABC):
         """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
 
     @abstractmethod
-    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
+    def draw(self, noise: Any, conditions: Any) -> Any:
         """Latents (n, latent_size) from standard normal noise of the same shape."""
+
+    @abstractmethod
+    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+        """Latents on a way from the conditions ``start`` to others, step by step.
+
+        A strength of 0 leaves a step out, 1 goes all of it, more goes beyond.
+        """
 
 
 @final
@@ -68,16 +81,22 @@ class GaussianPrior(PriorNetwork):
         squared = tf.square(latents - mean) * tf.exp(-log_variance)
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
-    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
-        """Mean plus scaled noise; guidance moves both along their way from no condition.
-
-        The scale stops where the condition puts it: a guidance above 1 exaggerates the mean.
-        """
+    def draw(self, noise: Any, conditions: Any) -> Any:
+        """Mean plus scaled noise."""
         mean, log_variance = self.moments(conditions)
-        free_mean, free_log_variance = self.moments(tf.zeros_like(conditions))
-        mean = free_mean + guidance * (mean - free_mean)
-        share = tf.minimum(guidance, 1.0)
-        log_variance = free_log_variance + share * (log_variance - free_log_variance)
+        return mean + tf.exp(log_variance / 2) * noise
+
+    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+        """Guidance moves mean and scale.
+
+        The scale stops where a condition puts it: a strength above 1 exaggerates the mean alone.
+        """
+        mean, log_variance = before = self.moments(start)
+        for conditions, strength in steps:
+            here = self.moments(conditions)
+            mean += strength * (here[0] - before[0])
+            log_variance += tf.minimum(strength, 1.0) * (here[1] - before[1])
+            before = here
         return mean + tf.exp(log_variance / 2) * noise
 
     def moments(self, conditions: Any) -> tuple[Any, Any]:
@@ -110,45 +129,78 @@ class FlowPrior(PriorNetwork):
         velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
 
-    def draw(self, noise: Any, conditions: Any, guidance: Any) -> Any:
-        """Euler steps of equal length along the guided velocity."""
-        z, context = noise, self.context(conditions)
-        without = self.context(tf.zeros_like(conditions))
-        # A function of its own is traced once, not twice a step: seconds less before the
-        # first picture.
+    def draw(self, noise: Any, conditions: Any) -> Any:
+        """Euler steps of equal length."""
+        context = self.context(conditions)
+        return self._flown(noise, lambda velocity: velocity(context))
+
+    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+        """Euler steps along the guided velocity, which costs one more for each of the steps."""
+        first = self.context(start)
+        contexts = [(self.context(conditions), strength) for conditions, strength in steps]
+
+        def guided(velocity: Callable[[Any], Any]) -> Any:
+            total = before = velocity(first)
+            for context, strength in contexts:
+                here = velocity(context)
+                total += strength * (here - before)
+                before = here
+            return total
+
+        return self._flown(noise, guided)
+
+    def _flown(self, z: Any, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
+        # A function of its own is traced once, not once a step: seconds less before the first
+        # picture.
         velocity = compiled(lambda z, time, context: self.velocity([z, time, context]))
         for k in range(self.n_steps):
             time = tf.fill((tf.shape(z)[0], 1), k / self.n_steps)
-            unguided = velocity(z, time, without)
-            guided = velocity(z, time, context)
-            z += (unguided + guidance * (guided - unguided)) / self.n_steps
+            z += follow(partial(velocity, z, time)) / self.n_steps
         return z
 
 
 class ConditionalPrior:
     """A prior network with the scales of what goes in and what comes out.
 
+    What it is conditioned on is a preference, hidden in a share of the training, and attributes
+    of the product, of which all, some or none are shown. Guidance exaggerates the preference
+    alone: who asks for a dress gets one, however strong the taste.
+
     Parameters
     ----------
     config
         Settings.
-    condition_size
-        Numbers in a condition.
+    preference_size
+        Numbers in a whitened preference, whether it is known included.
+    n_values
+        Values of each attribute.
     seed
         Seed of the initial weights and of the batches.
     """
 
-    def __init__(self, config: ImageryConfig, condition_size: int, *, seed: int) -> None:
+    def __init__(
+        self, config: ImageryConfig, preference_size: int, n_values: Sequence[int], *, seed: int
+    ) -> None:
         self.config = config
+        self.n_values = n_values
         self.seed = seed
         with dtype_policy("float32"), seeded(seed):
-            self.prior = _network(config, condition_size)
+            self.prior = _network(config, preference_size + sum(n_values))
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
-        self._draw = compiled(self.prior.draw)
+
+        self._follow, self._guide, self._ask = map(
+            compiled, (self._followed, self._guided, self._asked)
+        )
 
     def fit(
-        self, moments: Floats, conditions: Vectors, pairs: Pairs, trainer: Trainer, budget: Budget
+        self,
+        moments: Floats,
+        preferences: Vectors,
+        codes: Codes,
+        pairs: Pairs,
+        trainer: Trainer,
+        budget: Budget,
     ) -> pd.DataFrame:
         """Train on the latents of the photos in the pairs and return the log.
 
@@ -156,10 +208,12 @@ class ConditionalPrior:
         ----------
         moments
             float32 (n_photos, 2 · latent_size), means and log-variances of q(z | x).
-        conditions
-            float32 (n_vectors, condition_size), of the vectors of the pairs.
+        preferences
+            float32 (n_vectors, preference_size), of the vectors of the pairs.
+        codes
+            int32 (n_photos, n_attributes), of the photos.
         pairs
-            Rows of ``conditions`` and ``moments`` that belong together.
+            Rows of these that belong together.
         """
         self._fit_scales(moments, pairs)
 
@@ -167,12 +221,13 @@ class ConditionalPrior:
             mean, log_variance = tf.split(batch[0], 2, axis=-1)
             z = mean + tf.exp(log_variance / 2) * tf.random.stateless_normal(tf.shape(mean), seed)
             standardized = (z - self.latent_mean) / self.latent_scale
-            kept = tf.random.stateless_uniform((tf.shape(z)[0], 1), seed + 1)
-            kept = tf.cast(kept >= self.config.condition_dropout, tf.float32)
-            return self.prior.loss(standardized, batch[1] * kept, seed + 2)
+            preferences = hidden(batch[1], self.config.condition_dropout, seed + 1)
+            conditions = self._conditions(preferences, _some_unsaid(batch[2], seed + 4))
+            return self.prior.loss(standardized, conditions, seed + 2)
 
-        def rows(index: npt.NDArray[np.int64]) -> tuple[Floats, Vectors]:
-            return moments[pairs.photo_rows[index]], conditions[pairs.vector_rows[index]]
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Floats, Vectors, Codes]:
+            photos = pairs.photo_rows[index]
+            return moments[photos], preferences[pairs.vector_rows[index]], codes[photos]
 
         phase = Phase(
             "prior",
@@ -192,15 +247,48 @@ class ConditionalPrior:
         )
         return trainer.run(phase, budget)
 
-    def sample(self, conditions: Vectors, noise: Floats, guidance: float) -> Floats:
-        """Latents float32 (n, latent_size) of conditions (n, condition_size) and noise."""
-        scale = tf.constant(guidance, tf.float32)
+    def sample(self, preferences: Vectors, codes: Codes, noise: Floats, guidance: float) -> Floats:
+        """Latents float32 (n, latent_size) of preferences, attributes and noise."""
+        if guidance == 0:
+            preferences = np.zeros_like(preferences)
+        asked = (codes != UNSAID).any(axis=1) & (guidance > 0)
+        rest = self._follow if guidance in (0, 1) else self._guide
+        strength = tf.constant(guidance, tf.float32)
+        latents = np.empty_like(noise)
+        for rows, draw in ((asked, self._ask), (~asked, rest)):
+            if not rows.any():  # a graph takes seconds to trace
+                continue
+            drawn = by_tiles(
+                lambda *some, draw=draw: draw(*some, strength),
+                preferences[rows],
+                codes[rows],
+                noise[rows],
+            )
+            latents[rows] = drawn * self.latent_scale + self.latent_mean
+        return latents
 
-        def draw(conditions: Vectors, noise: Floats) -> Floats:
-            latents = self._draw(noise, conditions, scale)
-            return np.asarray(latents) * self.latent_scale + self.latent_mean
+    def _followed(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for the conditions as they are, which costs half of what guidance does."""
+        return self.prior.draw(noise, self._conditions(preferences, codes))
 
-        return by_tiles(draw, conditions, noise)
+    def _guided(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for the taste as strongly as guidance says, and nothing that was asked for."""
+        without = self._conditions(tf.zeros_like(preferences), codes)
+        taste = self._conditions(preferences, codes)
+        return self.prior.draw_guided(noise, without, [(taste, guidance)])
+
+    def _asked(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for what was asked for, more strongly than for the taste that may be against it."""
+        nothing = tf.zeros_like(preferences)
+        start = self._conditions(nothing, tf.fill(tf.shape(codes), UNSAID))
+        wish, both = self._conditions(nothing, codes), self._conditions(preferences, codes)
+        steps = [(wish, 1.0 + guidance), (both, guidance)]
+        return self.prior.draw_guided(noise, start, steps)
+
+    def _conditions(self, preferences: Any, codes: Any) -> Any:
+        """What the network is given, (n, preference_size + values of all attributes)."""
+        said = [tf.one_hot(codes[:, i], n) for i, n in enumerate(self.n_values)]
+        return tf.concat([preferences, *said], axis=1)
 
     def _fit_scales(self, moments: Floats, pairs: Pairs) -> None:
         means, log_variances = np.split(moments, 2, axis=1)
@@ -210,6 +298,22 @@ class ConditionalPrior:
         variance = share @ (np.square(means - mean) + np.exp(log_variances))
         self.latent_mean = mean.astype(np.float32)
         self.latent_scale = np.sqrt(variance).astype(np.float32)
+
+
+def hidden(preferences: Any, share: float, seed: Any) -> Any:
+    """Preferences (n, d + 1), a share of the rows, drawn by the seed, made unknown."""
+    kept = tf.random.stateless_uniform((tf.shape(preferences)[0], 1), seed) >= share
+    return preferences * tf.cast(kept, tf.float32)
+
+
+def _some_unsaid(codes: Any, seed: Any) -> Any:
+    """Codes (n, n_attributes) of which all, some or none of a row are left as they are.
+
+    The share that is hidden is itself drawn evenly, row by row.
+    """
+    share = tf.random.stateless_uniform((tf.shape(codes)[0], 1), seed)
+    unsaid = tf.random.stateless_uniform(tf.shape(codes), seed + 1) < share
+    return tf.where(unsaid, UNSAID, codes)
 
 
 def _network(config: ImageryConfig, condition_size: int) -> PriorNetwork:

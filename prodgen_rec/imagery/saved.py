@@ -33,6 +33,8 @@ class ImageModelAbout(BaseModel):
         Dimension d of the preference vectors.
     n_steps
         Steps that each phase was trained.
+    attributes
+        Attributes that pictures can be asked to have, and the values of each.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +44,7 @@ class ImageModelAbout(BaseModel):
     seed: int
     vector_size: int
     n_steps: dict[str, int]
+    attributes: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
@@ -35,11 +36,25 @@ class ConditionalVAE(ImageModel):
     autoencoder_: Autoencoder
     prior_: ConditionalPrior
 
-    def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
+    def sample(
+        self,
+        vectors: Vectors,
+        noise: Floats,
+        *,
+        guidance: float = 1.0,
+        codes: Codes | None = None,
+    ) -> Photos:
         """Pictures uint8 (n, size, size, 3): `sample_latents`, decoded; see `ImageModel.sample`."""
-        return self.decode(self.sample_latents(vectors, noise, guidance=guidance))
+        return self.decode(self.sample_latents(vectors, noise, guidance=guidance, codes=codes))
 
-    def sample_latents(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Floats:
+    def sample_latents(
+        self,
+        vectors: Vectors,
+        noise: Floats,
+        *,
+        guidance: float = 1.0,
+        codes: Codes | None = None,
+    ) -> Floats:
         """Latents for preference vectors, which `decode` turns into pictures.
 
         Parameters
@@ -50,6 +65,9 @@ class ConditionalVAE(ImageModel):
             float32 (n, latent_size), standard normal.
         guidance
             0 ignores the vectors, 1 follows them, more exaggerates them.
+        codes
+            int (n, n_attributes), attributes that the products shall have, as ``vocabulary_``
+            gives them; -1, like None, leaves one open.
 
         Returns
         -------
@@ -61,8 +79,9 @@ class ConditionalVAE(ImageModel):
         InputError
             The arrays have other shapes, or hold NaN or infinity; names the row.
         """
-        conditions, noise = self._conditions(vectors, noise, guidance)
-        return self.prior_.sample(conditions, noise, guidance)
+        preferences, noise = self._conditions(vectors, noise, guidance)
+        codes = self.vocabulary_.checked(codes, len(noise))
+        return self.prior_.sample(preferences, codes, noise, guidance)
 
     def decode(self, latents: Floats) -> Photos:
         """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""
@@ -77,41 +96,47 @@ class ConditionalVAE(ImageModel):
 
     def _build(self) -> None:
         self.autoencoder_ = Autoencoder(self.config, seed=self.seed)
-        self.prior_ = ConditionalPrior(self.config, self.whitening_.size + 1, seed=self.seed)
+        self.prior_ = ConditionalPrior(
+            self.config, self.whitening_.size + 1, self.vocabulary_.sizes, seed=self.seed
+        )
 
     def _train(
         self, photos: Photos, pairs: Pairs, trainer: Trainer, budget: Budget
     ) -> dict[str, pd.DataFrame]:
         config, autoencoder = self.config, self.autoencoder_
         first = 1 - config.prior_share - config.sharpening_share
-        conditions = self.whitening_.conditions(pairs.vectors)
+        preferences = self.whitening_.conditions(pairs.vectors)
+        known = pairs.attributes
+        codes = self.vocabulary_.checked(None if known is None else known.codes, len(photos))
         logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(first))}
         logs["prior"] = self.prior_.fit(
             autoencoder.moments(photos),
-            conditions,
+            preferences,
+            codes,
             pairs,
             trainer,
             budget.share(config.prior_share),
         )
         if config.sharpening_share:
-            drawn = self._drawn(conditions, pairs)
+            drawn = self._drawn(preferences, pairs)
             logs["sharpening"] = autoencoder.sharpen(
                 photos, drawn, trainer, budget.share(config.sharpening_share)
             )
         return logs
 
-    def _drawn(self, conditions: Vectors, pairs: Pairs) -> Floats:
+    def _drawn(self, preferences: Vectors, pairs: Pairs) -> Floats:
         """Latents as the prior draws them for users, some of them unknown."""
         rng = np.random.default_rng(self.seed)
         shares = pairs.weights / pairs.weights.sum()
         index = rng.choice(len(shares), _N_DRAWN, p=shares)
         shown = rng.random((_N_DRAWN, 1)) >= self.config.condition_dropout
-        asked = (conditions[pairs.vector_rows[index]] * shown).astype(np.float32)
+        asked = (preferences[pairs.vector_rows[index]] * shown).astype(np.float32)
+        codes = self.vocabulary_.checked(None, _N_DRAWN)
         noise = rng.standard_normal((_N_DRAWN, self.latent_size), np.float32)
         strengths = np.array_split(np.arange(_N_DRAWN), 2)
         return np.concatenate(
             [
-                self.prior_.sample(asked[rows], noise[rows], guidance)
+                self.prior_.sample(asked[rows], codes[rows], noise[rows], guidance)
                 for rows, guidance in zip(strengths, (1.0, self.config.guidance), strict=True)
             ]
         )

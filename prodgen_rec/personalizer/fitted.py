@@ -5,6 +5,7 @@ Reading a bundle needs no TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+from scipy.sparse import csr_array
 
 from prodgen_rec.bundle import fingerprint, verified_bundle, write_bundle
 from prodgen_rec.catalog import Catalog
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import BundleCorruptError, CatalogError
 from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.imagery.attributes import UNSAID, PhotoAttributes, Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.nearest import ItemLatents
 from prodgen_rec.imagery.pairs import taken_pairs
@@ -84,10 +88,17 @@ class Fitted:
         from prodgen_rec.imagery import ConditionalVAE
 
         rows = _checked_photo_rows(history.items, catalog, config.imagery.size)
+        known = photo_attributes(catalog, config.attributes)
         recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(history)
+        pairs = taken_pairs(
+            recommender,
+            rows,
+            leave_one_out=config.condition == "leave_one_out",
+            attributes=known,
+        )
         model = ConditionalVAE(config.imagery, seed=seed).fit(
             catalog.photos,
-            taken_pairs(recommender, rows, leave_one_out=config.condition == "leave_one_out"),
+            pairs,
             budget,
             checkpoint_folder=checkpoint_folder,
             progress=progress,
@@ -132,6 +143,19 @@ class Fitted:
         known = (place >= 0) & vectors.any(axis=1)
         return TasteReader.fit(self.item_latents[known], vectors[known])
 
+    def vectors_of_takers(self, item_ids: pa.Array) -> npt.NDArray[np.float32]:
+        """Vectors float32 (n, d) of users who took one item each, as strongly as one can.
+
+        Items that the recommender does not know give zeros, that is no preference.
+        """
+        known = self.recommender.items_
+        place = known.find(item_ids)
+        rows = np.flatnonzero(place >= 0)
+        evidence = np.full(len(rows), max(self.config.event_weights.values()), np.float32)
+        matrix = csr_array((evidence, (rows, place[rows])), shape=(len(place), len(known)))
+        takers = IdMap(pa.array(np.arange(len(place))))
+        return self.recommender.fold_in(Interactions(takers, known, matrix))
+
     @cached_property
     def popularity(self) -> Popularity:
         """What users without a usable history are recommended."""
@@ -148,7 +172,7 @@ class Fitted:
             save_arrays(folder / _IMAGERY / _ITEM_LATENTS, {"latents": self.item_latents})
 
         content = {
-            "config": self.config.model_dump(),
+            "config": self.config.model_dump(mode="json"),
             "seed": self.seed,
             "item_vectors_sha256": fingerprint(self.recommender.item_vectors_),
             "data": _described(self.recommender.interactions_, self.catalog),
@@ -189,6 +213,23 @@ def photo_rows(items: IdMap, catalog: Catalog) -> npt.NDArray[np.int64]:
     """Row in the photos of a catalogue of each item, int64 (n_items,), -1 where there is none."""
     place = catalog.items.find(items.arrow)
     return np.where(place >= 0, catalog.photo_index[place], -1)
+
+
+def photo_attributes(catalog: Catalog, names: Iterable[str]) -> PhotoAttributes | None:
+    """What some columns of a catalogue say about the products on its photos.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column, or it holds more values than one can ask for.
+    """
+    vocabulary = Vocabulary.of(catalog.attributes, names)
+    if not vocabulary.values:
+        return None
+    shown = catalog.photo_index >= 0
+    codes = np.full((catalog.report.n_photos, len(vocabulary.values)), UNSAID, np.int32)
+    codes[catalog.photo_index[shown]] = vocabulary.codes(catalog.attributes)[shown]
+    return PhotoAttributes(vocabulary, codes)
 
 
 def _checked_photo_rows(items: IdMap, catalog: Catalog, size: int) -> npt.NDArray[np.int64]:

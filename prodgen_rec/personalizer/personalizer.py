@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,18 +13,17 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from prodgen_rec.catalog import Catalog
-from prodgen_rec.columns import ITEM_ID, RANK, SCORE, SIMILARITY, USER_ID
+from prodgen_rec.columns import GENERATED, ITEM_ID, RANK, SCORE, SIMILARITY, USER_ID
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import ConfigError, InputError, NotFittedError
 from prodgen_rec.events import read_events
-from prodgen_rec.ids import IdArray
+from prodgen_rec.ids import IdArray, as_id_array
 from prodgen_rec.imagery.budget import Budget
-from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.imagery.saved import SavedImageModel
-from prodgen_rec.imagery.selection import choose
 from prodgen_rec.interactions import Interactions, build_interactions
+from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
-from prodgen_rec.personalizer.results import Imagined, UserVectors
+from prodgen_rec.personalizer.results import Illustrated, Imagined, UserVectors
 from prodgen_rec.preferences import ALS
 from prodgen_rec.preferences.filters import Blocked, checked_count
 
@@ -37,8 +36,6 @@ Cold = Literal["error", "popular"]
 """What users without a usable history get: an error, or what the shop's average user would."""
 
 _DEFAULT_MINUTES = 20.0
-_USERS_AT_ONCE = 1024
-"""Users whose candidates are drawn at a time; bounds the memory."""
 
 
 class Personalizer:
@@ -239,12 +236,14 @@ class Personalizer:
         guidance: float | None = None,
         temperature: float = 1.0,
         diversity: float | None = None,
+        conditions: Mapping[str, str] | None = None,
         cold: Cold = "error",
     ) -> Imagined:
         """Make n pictures for each user.
 
-        More are drawn than asked for; those that suit the user best, and differ, are decoded. A
-        user's pictures follow from the bundle, the user's history and id, and the arguments below
+        More are drawn than asked for; those that suit the user best, and differ, are decoded. What
+        comes nearer to a photo than other products' photos do is drawn again. A user's pictures
+        follow from the bundle, the user's history and id, and the arguments below
         but for the other users: order, batches and threads change nothing, to the last bit.
 
         Parameters
@@ -265,6 +264,9 @@ class Personalizer:
         diversity
             0 takes the pictures that suit best, however alike, 1 those that differ most; by
             default what ``config.imagery.diversity`` says.
+        conditions
+            Values of attributes that the products shall have, such as ``{"type": "dress"}``, of
+            the attributes that ``config.attributes`` named when the model was fitted.
         cold
             Users without a usable history are an error, or get pictures of the shop's average
             taste.
@@ -272,46 +274,75 @@ class Personalizer:
         Raises
         ------
         InputError
-            n is below 1, another number is out of range, or a user has no usable history.
+            n is below 1, another number is out of range, no item had a value that is asked for,
+            or a user has no usable history.
         """
-        n = checked_count(n, "pictures")
+        settings, model = self.config.imagery, self.image_model_
         history = self._histories(users, events)
         self._checked_cold(history, cold)
-        settings, model = self.config.imagery, self.image_model_
-        if not 0 < temperature < np.inf:
-            raise InputError(f"temperature = {temperature}: expected a number above 0")
+        asked = model.vocabulary_.asked(conditions or {})
+        wish = Wish(
+            n=checked_count(n, "pictures"),
+            pool=settings.pool,
+            seed=seed,
+            guidance=settings.guidance if guidance is None else guidance,
+            temperature=temperature,
+            diversity=settings.diversity if diversity is None else diversity,
+            codes=np.tile(asked, (history.n_users, 1)),
+        )
         user_vectors = self.recommender_.fold_in(history)
-        parts = [
-            self._latents(
-                user_vectors[start : start + _USERS_AT_ONCE],
-                temperature
-                * user_noise(
-                    seed,
-                    history.users.arrow[start : start + _USERS_AT_ONCE],
-                    n * settings.pool,
-                    model.latent_size,
-                ),
-                n,
-                settings.guidance if guidance is None else guidance,
-                settings.diversity if diversity is None else diversity,
-            )
-            for start in range(0, max(history.n_users, 1), _USERS_AT_ONCE)
-        ]
-        latents = np.concatenate(parts)
-        vectors = np.repeat(user_vectors, n, axis=0)
-        item_ids, similarity = self._fitted().items.nearest(latents)
-        score = self._scores(vectors, item_ids)
-        order = _best_first(score, n)
+        drawn = draw(self._fitted(), history.users.arrow, user_vectors, wish)
         table = pd.DataFrame(
             {
                 USER_ID: np.repeat(history.users.ids, n),
                 RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), history.n_users),
-                ITEM_ID: item_ids[order],
-                SCORE: score[order],
-                SIMILARITY: similarity[order],
+                ITEM_ID: drawn.item_ids,
+                SCORE: drawn.score,
+                SIMILARITY: drawn.similarity,
             }
         )
-        return Imagined(table, model.decode(latents[order]))
+        return Imagined(table, model.decode(drawn.latents), drawn.n_rejected)
+
+    def illustrate(
+        self, items: Iterable[Any] | None = None, *, seed: int = 0, guidance: float = 1.0
+    ) -> Illustrated:
+        """Make a picture for each of some items, as a substitute for a photo it does not have.
+
+        It shows what the item's attributes say, as far as ``config.attributes`` names them, and
+        what appeals to a user who took this item alone. An item that the fit did not know is
+        pictured by its attributes, and one without these, too, as an average product.
+
+        Parameters
+        ----------
+        items
+            Raw ids of items of the catalogue; None means all that have no photo.
+        seed
+            Another seed gives other pictures.
+        guidance
+            How strongly pictures follow the item's place in the space of preferences.
+
+        Raises
+        ------
+        UnknownIdError
+            An item is not in the catalogue.
+        InputError
+            The guidance is out of range.
+        """
+        learned, model = self._fitted(), self.image_model_
+        place = _places(learned.catalog, items)
+        ids = as_id_array(learned.catalog.items.take(place))
+        wish = Wish(
+            n=1,
+            pool=self.config.imagery.pool,
+            seed=seed,
+            guidance=guidance,
+            temperature=1.0,
+            diversity=0.0,
+            codes=model.vocabulary_.codes(learned.catalog.attributes.iloc[place]),
+        )
+        drawn = draw(learned, ids, learned.vectors_of_takers(ids), wish)
+        table = pd.DataFrame({ITEM_ID: learned.catalog.items.take(place), GENERATED: True})
+        return Illustrated(table, model.decode(drawn.latents))
 
     # Files -----------------------------------------------------------------------------
 
@@ -369,31 +400,9 @@ class Personalizer:
             )
         return is_cold
 
-    def _latents(
-        self, vectors: Vectors, noise: Vectors, n: int, guidance: float, diversity: float
-    ) -> Vectors:
-        """Latents (n_users · n, latent_size) chosen from what is drawn for noise.
 
-        Vectors are (n_users, d), noise is (n_users, n_candidates, latent_size).
-        """
-        learned, shape = self._fitted(), noise.shape
-        drawn = learned.model.sample_latents(
-            np.repeat(vectors, shape[1], axis=0), noise.reshape(-1, shape[2]), guidance=guidance
-        )
-        tastes = learned.reader.vectors(drawn).reshape(*shape[:2], vectors.shape[1])
-        suitability = np.vecdot(tastes, vectors[:, None], dtype=np.float64)
-        candidates = drawn.reshape(shape)
-        picks = choose(suitability, candidates - learned.items.centre, n, diversity=diversity)
-        return np.take_along_axis(candidates, picks[..., None], axis=1).reshape(-1, shape[2])
-
-    def _scores(self, vectors: Vectors, item_ids: IdArray) -> Vectors:
-        """Preference of each row's user for one item; 0 if the fit does not know it."""
-        known = self.recommender_.items_.find(item_ids)
-        items = np.where((known >= 0)[:, None], self.recommender_.item_vectors_[known], 0.0)
-        return np.asarray((vectors.astype(np.float64) * items).sum(axis=1), np.float32)
-
-
-def _best_first(score: Vectors, n: int) -> npt.NDArray[np.int64]:
-    """Order of rows by score within each run of n, equals as they were."""
-    within = np.argsort(-score.reshape(-1, n), axis=1, kind="stable")
-    return np.asarray((within + np.arange(len(within))[:, None] * n).ravel())
+def _places(catalog: Catalog, items: Iterable[Any] | None) -> npt.NDArray[np.int64]:
+    """Rows of items in a catalogue, of those without a photo unless some are named."""
+    if items is None:
+        return np.flatnonzero(catalog.photo_index < 0)
+    return catalog.items.index(items, "item")

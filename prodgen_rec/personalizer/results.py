@@ -41,11 +41,31 @@ class Imagined:
         picture and the item in latent space).
     images
         uint8 RGB, shape (len(table), size, size, 3), in the order of ``table``.
+    n_rejected
+        Near-copies of a photo that were drawn, thrown away and drawn again.
     """
 
     table: pd.DataFrame
     images: npt.NDArray[np.uint8]
+    n_rejected: int = 0
 
     def of(self, user_id: Any) -> npt.NDArray[np.uint8]:
         """Pictures of one user, uint8 (n, size, size, 3), best first."""
         return np.asarray(self.images[(self.table[USER_ID] == user_id).to_numpy()])
+
+
+@dataclass(frozen=True, eq=False)
+class Illustrated:
+    """Pictures made for items.
+
+    Attributes
+    ----------
+    table
+        A row per picture: ``item_id``, and ``generated``, which is true, so that a picture that
+        stands among photos is known for what it is.
+    images
+        uint8 RGB, shape (len(table), size, size, 3), in the order of ``table``.
+    """
+
+    table: pd.DataFrame
+    images: npt.NDArray[np.uint8]
