@@ -25,8 +25,9 @@ In the order in which data flows:
 
 **All of it**
 
-- `Personalizer` joins both halves: fit, recommend, imagine, save, load. `PersonalizerConfig`
-  holds its settings, `Imagined` is what it imagines.
+- `Personalizer` joins both halves: fit, recommend, imagine, illustrate, save, load.
+  `PersonalizerConfig` holds its settings, `Imagined` is what it imagines for users,
+  `Illustrated` for items.
 
 **Beside it**
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from prodgen_rec.events import Events, read_events
     from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig
     from prodgen_rec.interactions import Interactions, build_interactions
-    from prodgen_rec.personalizer import Imagined, Personalizer
+    from prodgen_rec.personalizer import Illustrated, Imagined, Personalizer
     from prodgen_rec.preferences import ALS, Popularity, Recommender
     from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
 else:
@@ -68,7 +69,7 @@ else:
             "events": ["Events", "read_events"],
             "imagery": ["Budget", "ConditionalVAE", "ImageryConfig"],
             "interactions": ["Interactions", "build_interactions"],
-            "personalizer": ["Imagined", "Personalizer"],
+            "personalizer": ["Illustrated", "Imagined", "Personalizer"],
             "preferences": ["ALS", "Popularity", "Recommender"],
             "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
             "testing": [],
@@ -81,6 +82,7 @@ __all__ = [
     "Catalog",
     "ConditionalVAE",
     "Events",
+    "Illustrated",
     "ImageryConfig",
     "Imagined",
     "Interactions",

@@ -295,6 +295,18 @@ def pictures(bundle, small_shop, tmp_path_factory):
     return imagined(bundle, small_shop, out, "--seed", 5)
 
 
+def test_what_is_asked_for_is_passed_on(bundle, fitted, small_shop, tmp_path):
+    users = tmp_path / "users.txt"
+    users.write_text("user-00003\n")
+    words = ("--users", users, "--conditions", "type=mug, color=red")
+    table = pd.read_parquet(imagined(bundle, small_shop, tmp_path / "mugs.parquet", *words))
+    wanted = {"type": "mug", "color": "red"}
+    made = fitted.imagine(["user-00003"], 2, events=small_shop.events, conditions=wanted)
+    assert list(table["item_id"]) == list(made.table["item_id"])
+    pictures = [np.asarray(Image.open(io.BytesIO(image))) for image in table["image"]]
+    assert np.array_equal(np.stack(pictures), made.images)
+
+
 def test_pictures_decode_to_those_of_the_library(pictures, fitted, small_shop):
     table = pd.read_parquet(pictures)
     assert list(table.columns) == ["user_id", "rank", "image", "item_id", "score", "similarity"]

@@ -244,6 +244,21 @@ def test_tables_are_not_written_just_anywhere(command, bundle, small_shop, place
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
+@pytest.mark.parametrize(
+    ("conditions", "complaint"),
+    [
+        ("type", "--conditions: 'type' is not of the form name=value"),
+        ("type=mugs", "no item had type = 'mugs'; near it: 'mug'"),
+        ("sort=mug", "pictures cannot be asked for by 'sort'"),
+    ],
+)
+def test_nobody_gets_what_no_item_is(conditions, complaint, bundle, small_shop, place):
+    out = place / "old.parquet"
+    words = ("imagine", "--bundle", bundle, "--events", small_shop.events, "--out", out)
+    refused(run(*words, "--conditions", conditions), REFUSED, complaint)
+    assert contents(place) == {"old.parquet": b"last night's"}
+
+
 @pytest.mark.parametrize("command", ["evaluate", "gallery"])
 def test_folders_are_not_written_over_files(command, bundle, small_shop, place):
     words = [command, "--bundle", bundle, "--events", small_shop.events]

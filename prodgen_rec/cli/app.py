@@ -175,6 +175,7 @@ def imagine(
     n: Annotated[int, typer.Option(help="Pictures per user.", min=1)] = 4,
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
+    conditions: options.Conditions = "",
     columns: options.Columns = "",
     cold: options.ColdUsers = options.Cold.POPULAR,
     max_bad_fraction: options.MaxBad = 0.05,
@@ -203,6 +204,7 @@ def imagine(
         n=n,
         seed=seed,
         guidance=guidance,
+        conditions=conditions,
         cold=cold,
         inputs=Inputs(columns, max_bad_fraction, report),
     )

@@ -91,6 +91,15 @@ Guidance = Annotated[
         min=0,
     ),
 ]
+Conditions = Annotated[
+    str,
+    typer.Option(
+        help="What the products shall be, of the `attributes` in the settings of the fit, such as "
+        "`type=dress,color=red`.",
+        metavar="ATTRIBUTE=VALUE,…",
+        show_default="anything",
+    ),
+]
 Columns = Annotated[
     str,
     typer.Option(

@@ -12,7 +12,7 @@ from prodgen_rec import columns
 from prodgen_rec.cli.console import Reporter, counted, listed
 from prodgen_rec.cli.files import read_settings
 from prodgen_rec.cli.inputs import Inputs
-from prodgen_rec.cli.options import Cold
+from prodgen_rec.cli.options import Cold, parse_pairs
 from prodgen_rec.cli.outputs import check_folder, check_table, png, write_by_users
 from prodgen_rec.cli.startup import start_tensorflow
 
@@ -106,17 +106,25 @@ def imagine(
     n: int = 4,
     seed: int = 0,
     guidance: float | None = None,
+    conditions: str = "",
     cold: Cold = Cold.POPULAR,
     inputs: Inputs,
 ) -> dict[str, Any]:
     """Write n pictures of each user to a Parquet file, encoded as PNG."""
     check_table(out)
+    wanted = parse_pairs(conditions, "--conditions")
     personalizer, history, user_ids = inputs.open_for_users(bundle, events, users)
     start_tensorflow(inputs.report)
 
     def rows(some: pa.Array) -> pd.DataFrame:
         made = personalizer.imagine(
-            some, n, events=history, seed=seed, guidance=guidance, cold=cold.value
+            some,
+            n,
+            events=history,
+            seed=seed,
+            guidance=guidance,
+            conditions=wanted,
+            cold=cold.value,
         )
         table = made.table
         table.insert(2, columns.IMAGE, [png(image) for image in made.images])
