@@ -41,6 +41,8 @@ from prodgen_rec.imagery import (
     taken_pairs,
 )
 from prodgen_rec.imagery.noise import user_noise
+from prodgen_rec.imagery.selection import choose
+from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import build_interactions
 from prodgen_rec.personalizer.fitted import photo_rows
 
@@ -78,6 +80,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--out", type=Path, default=Path("build/pictures"))
     parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument(
+        "--pool", type=int, nargs="*", default=[4, 16], help="candidates per picture, at guidance 1"
+    )
     arguments = parser.parse_args()
     data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data")) / "hm_fashion"
     if not data.is_dir():
@@ -89,7 +94,10 @@ def main() -> None:
     start = time.monotonic()
     model = trained(arguments.row, shop, arguments.minutes, out)
     figures = {"row": arguments.row, "minutes": (time.monotonic() - start) / 60}
-    figures |= judged(model, shop, arguments.guidance, out)
+    ways = [(guidance, 1) for guidance in arguments.guidance]
+    if hasattr(model, "sample_latents"):
+        ways += [(1.0, pool) for pool in arguments.pool]
+    figures |= judged(model, shop, ways, out)
     (out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
@@ -113,9 +121,9 @@ class Shop:
         self.photos = np.asarray(self.catalog.photos)
         self.training_row = np.where(self.held_out, -1, np.cumsum(~self.held_out) - 1)
         rows = photo_rows(self.history.items, self.catalog)
-        self.pairs = taken_pairs(
-            self.recommender, np.where(rows < 0, -1, self.training_row[rows]).astype(np.int64)
-        )
+        # Row of the training photo of each item of the log, -1 where there is none.
+        self.item_rows = np.where(rows < 0, -1, self.training_row[rows]).astype(np.int64)
+        self.pairs = taken_pairs(self.recommender, self.item_rows)
         self.judge = pretrained_judge()
         self._cache = cache
 
@@ -139,8 +147,10 @@ def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
     return model
 
 
-def judged(model: ImageModel, shop: Shop, guidances: list[float], out: Path) -> dict[str, Any]:
-    """All figures of a model, and pictures to look at."""
+def judged(
+    model: ImageModel, shop: Shop, ways: list[tuple[float, int]], out: Path
+) -> dict[str, Any]:
+    """All figures of a model for each guidance and pool, and pictures to look at."""
     features = shop.judged_photos()
     training, held_out = features[~shop.held_out], features[shop.held_out]
     figures: dict[str, Any] = {}
@@ -155,26 +165,27 @@ def judged(model: ImageModel, shop: Shop, guidances: list[float], out: Path) -> 
     vectors = shop.recommender.fold_in(shop.history.for_users(users))
     items = JudgedItems(shop.catalog.with_photo(), in_item_order(shop, features), shop.judge.name)
     future = pairs_of(shop, users)
-    for guidance in guidances:
-        noise = user_noise(0, users, 4, model.latent_size).reshape(-1, model.latent_size)
-        made = model.sample(np.repeat(vectors, 4, axis=0), noise, guidance=guidance)
+    for guidance, pool in ways:
+        way = f"guidance {guidance:g}" + f", pool {pool}" * (pool > 1)
+        made = pictures(model, shop, users, vectors, guidance, pool)
         seen = shop.judge.features(made)
         report = fidelity_report(training, held_out, seen[::4][:N_JUDGED])
         auc = match_auc(np.repeat(users, 4), seen, future, items)
         apart = diversity(np.repeat(users, 4), items.directions_of(seen))
-        figures[f"guidance {guidance:g}"] = {
+        figures[way] = {
             "fidelity": report.to_dict(),
             "match_auc": vars(auc.mean),
             "shuffled": auc.permuted_mean,
             "diversity": vars(apart),
         }
-        tell(f"guidance {guidance:g}", report.kernel)
+        tell(way, report.kernel)
         print(f"  coverage {report.among.coverage:.3f} of {report.among_floor.coverage:.3f}, {auc}")
         for user in range(2):
-            sheet[f"user {user}, guidance {guidance:g}"] = np.concatenate(
+            sheet[f"user {user}, {way}"] = np.concatenate(
                 [made[4 * user : 4 * user + 4], made[40 + 4 * user : 48 + 4 * user]]
             )
-    unknown = model.sample(np.zeros_like(vectors), noise[::4])
+    noise = user_noise(0, users, 1, model.latent_size)[:, 0]
+    unknown = model.sample(np.zeros_like(vectors), noise)
     figures["cold"] = tell("cold", kernel_distance(held_out, shop.judge.features(unknown)))
     comparison_rows(sheet, out / "sheet.png")
     lists = shop.recommender.recommend(users, 10)
@@ -185,6 +196,26 @@ def judged(model: ImageModel, shop: Shop, guidances: list[float], out: Path) -> 
     }
     print({name: round(one["value"], 3) for name, one in figures["real"].items()})
     return figures
+
+
+def pictures(
+    model: Any, shop: Shop, users: np.ndarray, vectors: np.ndarray, guidance: float, pool: int
+) -> np.ndarray:
+    """Four pictures of each user, uint8 (4 · n_users, size, size, 3), the best of each pool."""
+    n = 4 * pool
+    noise = user_noise(0, users, n, model.latent_size).reshape(-1, model.latent_size)
+    repeated = np.repeat(vectors, n, axis=0)
+    if pool == 1:
+        return model.sample(repeated, noise, guidance=guidance)
+    latents = model.sample_latents(repeated, noise, guidance=guidance)
+    encoded = model.encode(shop.photos[~shop.held_out])
+    items, rows = np.flatnonzero(shop.item_rows >= 0), shop.item_rows[shop.item_rows >= 0]
+    reader = TasteReader.fit(encoded[rows], shop.recommender.item_vectors_[items])
+    scores = np.vecdot(reader.vectors(latents), repeated).reshape(-1, n)
+    candidates = latents.reshape(len(users), n, -1)
+    picks = choose(scores, candidates - encoded.mean(axis=0), 4, diversity=0.3)
+    chosen = np.take_along_axis(candidates, picks[..., None], axis=1)
+    return model.decode(chosen.reshape(-1, model.latent_size))
 
 
 def tell(what: str, distance: Interval) -> dict[str, float]:

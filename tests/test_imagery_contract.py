@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 from imagery_models import Shared, Small, SmallFlow, small_config, trained
+from PIL import Image
 
 from prodgen_rec.errors import BundleCorruptError, ConfigError, NotFittedError
 from prodgen_rec.imagery import (
@@ -237,3 +238,26 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
 def test_importing_the_checks_loads_no_tensorflow() -> None:
     code = "import sys, prodgen_rec.testing; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "phases"),
+    [
+        (SmallFlow, {"autoencoder": 2, "prior": 2}),
+        (SmallPlainCVAE, {"vae": 3}),
+        (SmallConditionalGAN, {"adversarial": 2}),
+    ],
+)
+def test_every_checkpoint_shows_how_far_it_is(
+    model: type[ImageModel], phases: dict[str, int], tmp_path: Path
+) -> None:
+    """Photos in the first row, what was made of or for them below."""
+    photos, pairs = planted_world()
+    model().fit(photos, pairs, Budget(steps=4), checkpoint_folder=tmp_path, progress=False)
+    for phase, n_rows in phases.items():
+        (grid,) = tmp_path.glob(f"{phase}-*.png")
+        assert grid.stem == f"{phase}-{4 // len(phases):06d}"
+        pixels = np.asarray(Image.open(grid))
+        assert pixels.shape == (16 * n_rows, 16 * 8, 3)
+        shown = pixels[:16].reshape(16, 8, 16, 3).swapaxes(0, 1)
+        assert np.array_equal(shown, photos[np.linspace(0, 255, 8).astype(int)])

@@ -22,6 +22,7 @@ from prodgen_rec.imagery.runtime import (
     compiled,
     dtype_policy,
     seeded,
+    spread,
     training_precision,
 )
 from prodgen_rec.imagery.training import Phase, Player, Trainer
@@ -77,6 +78,12 @@ class Autoencoder:
                 total += config.perceptual_weight * losses["perceptual"]
             return {"loss": total, **losses}
 
+        shown = photos[spread(len(photos))]
+
+        def pictures() -> Photos:
+            mean, _ = tf.split(_moments(encoder(to_unit(shown))), 2, axis=-1)
+            return np.stack([shown, to_uint8(decoder(mean)).numpy()])
+
         phase = Phase(
             "autoencoder",
             {
@@ -93,6 +100,7 @@ class Autoencoder:
                 seed=self.seed,
                 first_step=step,
             ),
+            pictures=pictures,
         )
         log = trainer.run(phase, budget)
         self.encoder.set_weights(encoder.get_weights())
@@ -145,6 +153,13 @@ class Autoencoder:
         def rows(index: npt.NDArray[np.int64]) -> tuple[Photos, Floats, Floats]:
             return photos[index % len(photos)], moments[index % len(photos)], drawn[index]
 
+        def pictures() -> Photos:
+            shown = spread(len(photos))
+            mean, _ = tf.split(moments[shown], 2, axis=-1)
+            latents = (mean, drawn[: len(shown)])
+            made = [to_uint8(decoder(self._as_map(z))).numpy() for z in latents]
+            return np.stack([photos[shown], *made])
+
         phase = Phase(
             "sharpening",
             {
@@ -158,6 +173,7 @@ class Autoencoder:
                 rows, np.ones(len(drawn)), config.batch_size, seed=self.seed, first_step=step
             ),
             statistics=adversary.statistics,
+            pictures=pictures,
         )
         log = trainer.run(phase, budget)
         self.decoder.set_weights(decoder.get_weights())

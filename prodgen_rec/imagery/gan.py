@@ -19,7 +19,7 @@ from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import LATENT_SIDE, stages
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import hidden
-from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 _BETAS = (0.5, 0.999)
@@ -72,6 +72,14 @@ class DCGAN(ImageModel):
             }
 
         rows, weights = self._examples(photos, pairs)
+        shown = spread(len(weights))
+        fixed = tf.constant([self.seed, 0], tf.int64)
+        noise = tf.random.stateless_normal((len(shown), self.latent_size), fixed)
+
+        def pictures() -> Photos:
+            real, *conditions = rows(shown)
+            return np.stack([real, self._generate([noise, *conditions]).numpy()])
+
         rate = self.config.learning_rate
         phase = Phase(
             "adversarial",
@@ -89,6 +97,7 @@ class DCGAN(ImageModel):
                 *self.generator_.non_trainable_variables,
                 *self.discriminator_.non_trainable_variables,
             ],
+            pictures=pictures,
         )
         return {"adversarial": trainer.run(phase, budget)}
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -21,7 +22,7 @@ from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import GaussianPrior, hidden
-from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 
@@ -66,6 +67,18 @@ class PlainVAE(ImageModel):
             }
 
         rows, weights = self._examples(photos, pairs)
+        shown = spread(len(weights))
+        fixed = tf.constant([self.seed, 0], tf.int64)
+        noise = tf.random.stateless_normal((len(shown), self.latent_size), fixed)
+
+        def pictures() -> Photos:
+            real, *conditions = rows(shown)
+            mean, _ = tf.split(flat_moments(self.encoder_(to_unit(real))), 2, axis=-1)
+            prior_mean, prior_log_variance = self._prior(conditions, fixed)
+            drawn = prior_mean + tf.exp(prior_log_variance / 2) * noise
+            made = [to_uint8(self._pictures(z)).numpy() for z in (mean, drawn)]
+            return np.stack([real, *made])
+
         phase = Phase(
             "vae",
             {"loss": Player(self._trainable(), self.config.learning_rate)},
@@ -73,6 +86,7 @@ class PlainVAE(ImageModel):
             lambda step: batches(
                 rows, weights, self.config.batch_size, seed=self.seed, first_step=step
             ),
+            pictures=pictures,
         )
         return {"vae": trainer.run(phase, budget)}
 

@@ -201,6 +201,8 @@ class ConditionalPrior:
         pairs: Pairs,
         trainer: Trainer,
         budget: Budget,
+        *,
+        pictures: Callable[[], npt.NDArray[np.uint8]] | None = None,
     ) -> pd.DataFrame:
         """Train on the latents of the photos in the pairs and return the log.
 
@@ -214,6 +216,8 @@ class ConditionalPrior:
             int32 (n_photos, n_attributes), of the photos.
         pairs
             Rows of these that belong together.
+        pictures
+            See `Phase`.
         """
         self._fit_scales(moments, pairs)
 
@@ -244,6 +248,7 @@ class ConditionalPrior:
                 seed=self.seed,
                 first_step=step,
             ),
+            pictures=pictures,
         )
         return trainer.run(phase, budget)
 

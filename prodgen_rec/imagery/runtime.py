@@ -97,6 +97,11 @@ def batches(
     return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
+def spread(n: int) -> npt.NDArray[np.int64]:
+    """Eight indices spread evenly over n rows, to show; all where there are no more."""
+    return np.linspace(0, n - 1, min(8, n)).astype(np.int64)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Initial weights of networks built in this block depend on the seed alone.

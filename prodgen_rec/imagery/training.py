@@ -18,8 +18,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -93,6 +95,9 @@ class Phase:
         ``batches(step)`` gives the batches from that step on, without end.
     statistics
         What else a step changes, such as the moving averages of a batch normalization.
+    pictures
+        Pictures uint8 (n_rows, n_columns, size, size, 3) that show how far it is; they are
+        written with every checkpoint.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Phase:
     loss: LossFunction
     batches: Callable[[int], tf.data.Dataset]
     statistics: Sequence[keras.Variable] = ()
+    pictures: Callable[[], npt.NDArray[np.uint8]] | None = None
 
 
 @dataclass
@@ -220,6 +226,9 @@ class Trainer:
             save_arrays(path, arrays)
             with atomic_file(path.with_suffix(".csv")) as temporary:
                 pd.DataFrame(state.history).to_csv(temporary, index=False)
+            if game.phase.pictures:
+                grid = path.with_name(f"{path.stem}-{game.steps_done():06d}.png")
+                _write_grid(grid, game.phase.pictures())
         except OSError as error:
             reason = (
                 f"{error.strerror}; this checkpoint was not written, the one before is whole: "
@@ -344,6 +353,14 @@ class _Clock:
 
     def saved(self) -> None:
         self._saved = time.monotonic()
+
+
+def _write_grid(path: Path, pictures: npt.NDArray[np.uint8]) -> None:
+    """Pictures (n_rows, n_columns, size, size, 3) side by side as one PNG file."""
+    n_rows, n_columns, size = pictures.shape[:3]
+    canvas = pictures.transpose(0, 2, 1, 3, 4).reshape(n_rows * size, n_columns * size, 3)
+    with atomic_file(path) as temporary:
+        Image.fromarray(canvas).save(temporary, format="PNG")
 
 
 def _row(

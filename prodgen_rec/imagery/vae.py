@@ -22,6 +22,7 @@ from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
+from prodgen_rec.imagery.runtime import spread
 from prodgen_rec.imagery.training import Trainer
 
 _N_DRAWN = 20_000
@@ -109,6 +110,17 @@ class ConditionalVAE(ImageModel):
         known = pairs.attributes
         codes = self.vocabulary_.checked(None if known is None else known.codes, len(photos))
         logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(first))}
+        shown = spread(len(pairs))
+
+        def pictures() -> Photos:
+            noise = np.random.default_rng(self.seed).standard_normal(
+                (len(shown), self.latent_size), np.float32
+            )
+            some = preferences[pairs.vector_rows[shown]]
+            unsaid = self.vocabulary_.checked(None, len(shown))
+            latents = self.prior_.sample(some, unsaid, noise, 1.0)
+            return np.stack([photos[pairs.photo_rows[shown]], autoencoder.decode(latents)])
+
         logs["prior"] = self.prior_.fit(
             autoencoder.moments(photos),
             preferences,
@@ -116,6 +128,7 @@ class ConditionalVAE(ImageModel):
             pairs,
             trainer,
             budget.share(config.prior_share),
+            pictures=pictures,
         )
         if config.sharpening_share:
             drawn = self._drawn(preferences, pairs)
