@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000, help="training steps of the pictures")
     arguments = parser.parse_args()
     out = arguments.out
-    shop = write_shop(out / "shop", n_items=600, n_users=600)
+    shop = write_shop(out / "shop", n_items=300, n_users=300)
     catalog = pg.read_catalog(shop.items, shop.photos, size=32)
     settings = pg.PersonalizerConfig.parse(
         {

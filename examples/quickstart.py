@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000, help="training steps of the pictures")
     arguments = parser.parse_args()
     out = arguments.out
-    shop = write_shop(out / "shop", n_items=600, n_users=600)
+    shop = write_shop(out / "shop", n_items=300, n_users=300)
 
     events = pg.read_events(shop.events)
     print(events)

@@ -33,7 +33,7 @@ from prodgen_rec.datasets import write_shop
 
 STEPS = int(os.environ.get("STEPS", "6000"))
 folder = Path(tempfile.mkdtemp())
-shop = write_shop(folder / "shop", n_items=600, n_users=600, seed=1)
+shop = write_shop(folder / "shop", n_items=400, n_users=400, seed=1)
 
 events = pg.read_events(shop.events)
 holdout = pg.read_events(shop.holdout)

@@ -68,7 +68,7 @@ class SmallConditionalGAN(ConditionalGAN, SmallDCGAN):
 
 @pytest.mark.parametrize(
     ("model", "n_steps"),
-    [(SmallPlainVAE, 800), (SmallPlainCVAE, 800), (SmallDCGAN, 400), (SmallConditionalGAN, 400)],
+    [(SmallPlainVAE, 800), (SmallPlainCVAE, 500), (SmallDCGAN, 300), (SmallConditionalGAN, 400)],
 )
 def test_the_baselines_keep_the_contract(model: type[ImageModel], n_steps: int) -> None:
     check_image_model(model, n_steps=n_steps)

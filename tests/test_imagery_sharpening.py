@@ -161,8 +161,8 @@ def test_sharpening_changes_the_decoder_alone(photos: np.ndarray) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(photos), 4)).astype(np.float32)
     pairs = Pairs(vectors, rows, rows, np.ones(len(photos)))
     config = small_config("gaussian", size=SIZE, sharpening_share=0.2, perceptual_weight=0.1)
-    model = Watched(config).fit(photos, pairs, Budget(steps=100), progress=False)
-    assert model.n_steps_ == {"autoencoder": 30, "prior": 50, "sharpening": 20}
+    model = Watched(config).fit(photos, pairs, Budget(steps=20), progress=False)
+    assert model.n_steps_ == {"autoencoder": 6, "prior": 10, "sharpening": 4}
     assert all(map(np.array_equal, model.autoencoder_.encoder.get_weights(), model.encoder_before))
     decoder = model.autoencoder_.decoder.get_weights()
     assert not any(map(np.array_equal, decoder, model.decoder_before))
