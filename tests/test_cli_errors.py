@@ -16,7 +16,7 @@ HEADER = "user_id,item_id,event,timestamp\n"
 WRONG_USAGE, REFUSED, BUNDLE, FILES = 2, 3, 4, 7
 
 
-def refused(outcome: Outcome, code: int, text: str) -> None:
+def assert_refused(outcome: Outcome, code: int, text: str) -> None:
     """One sentence, the code it belongs to, and nothing on standard output."""
     assert text in outcome.said
     assert outcome.code == code
@@ -122,17 +122,21 @@ def truncated(source, path):
 def test_a_log_that_cannot_be_used(fit, tmp_path, content, text):
     log = tmp_path / "log.csv"
     log.write_bytes(content)
-    refused(fit(events=log), REFUSED, text)
+    assert_refused(fit(events=log), REFUSED, text)
 
 
 def test_a_log_with_too_many_bad_rows(fit):
     outcome = fit("--max-bad-fraction", 0.001)
-    refused(outcome, REFUSED, "35 of 6,992 rows are bad and max_bad_fraction is 0.001; most often")
+    assert_refused(
+        outcome, REFUSED, "35 of 6,992 rows are bad and max_bad_fraction is 0.001; most often"
+    )
 
 
 def test_events_without_a_weight_are_bad_rows(fit):
     outcome = fit("--event-weights", "purchase=5")
-    refused(outcome, REFUSED, "known are purchase; name the log's own events in event_weights")
+    assert_refused(
+        outcome, REFUSED, "known are purchase; name the log's own events in event_weights"
+    )
 
 
 # Catalogues ----------------------------------------------------------------------------
@@ -142,21 +146,23 @@ def test_item_ids_that_repeat(fit, small_shop, tmp_path):
     items = pd.read_csv(small_shop.items)
     pd.concat([items, items[2:3]]).to_csv(tmp_path / "items.csv", index=False)
     outcome = fit(items=tmp_path / "items.csv")
-    refused(outcome, REFUSED, "1 item ids appear more than once: 'SKU-00002' at rows 2, 240")
+    assert_refused(outcome, REFUSED, "1 item ids appear more than once: 'SKU-00002' at rows 2, 240")
 
 
 def test_a_folder_without_photos(fit, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "readme.txt").write_text("none yet")
     outcome = fit(photos=tmp_path / "photos")
-    refused(outcome, REFUSED, f"photos: {tmp_path / 'photos'} holds no photo; expected files")
+    assert_refused(
+        outcome, REFUSED, f"photos: {tmp_path / 'photos'} holds no photo; expected files"
+    )
 
 
 def test_photos_of_other_items(fit, small_shop, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     shutil.copy(small_shop.photos / "SKU-00001.jpg", photos / "1.jpg")
-    refused(fit(photos=photos), REFUSED, "240 of 240 items have no usable photo")
+    assert_refused(fit(photos=photos), REFUSED, "240 of 240 items have no usable photo")
 
 
 @pytest.mark.parametrize(("in_log", "in_catalog"), [("A{}", "B{}"), ("00{}", "{}"), ("{}", "00{}")])
@@ -171,7 +177,7 @@ def test_a_log_and_a_catalogue_without_a_common_id(fit, small_shop, tmp_path, in
         shutil.copy(small_shop.photos / "SKU-00001.jpg", photos / f"{in_catalog.format(i)}.jpg")
     first = [f"{name.format(1)}" for name in (in_log, in_catalog)]
     looks = [one if one.isdecimal() and one[0] != "0" else repr(one) for one in first]
-    refused(
+    assert_refused(
         fit(events=log, items=items, photos=photos),
         REFUSED,
         "none of the 3 items of the log has a photo in the catalogue; ids of the log look like "
@@ -193,7 +199,7 @@ def test_a_log_and_a_catalogue_without_a_common_id(fit, small_shop, tmp_path, in
 )
 def test_fit_names_a_path_that_leads_nowhere(fit, tmp_path, name, text):
     missing = tmp_path / "nowhere.csv"
-    refused(fit(**{name: missing}), REFUSED, text.format(missing))
+    assert_refused(fit(**{name: missing}), REFUSED, text.format(missing))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +212,7 @@ def test_fit_names_a_path_that_leads_nowhere(fit, tmp_path, name, text):
 )
 def test_recommend_names_a_path_that_leads_nowhere(recommend, tmp_path, name, code, text):
     missing = tmp_path / "nowhere.csv"
-    refused(recommend(**{name: missing}), code, text.format(missing))
+    assert_refused(recommend(**{name: missing}), code, text.format(missing))
 
 
 @pytest.mark.parametrize(
@@ -214,21 +220,23 @@ def test_recommend_names_a_path_that_leads_nowhere(recommend, tmp_path, name, co
 )
 def test_evaluate_names_a_path_that_leads_nowhere(evaluate, tmp_path, name, text):
     missing = tmp_path / "nowhere.csv"
-    refused(evaluate(**{name: missing}), REFUSED, text.format(missing))
+    assert_refused(evaluate(**{name: missing}), REFUSED, text.format(missing))
 
 
 def test_a_bundle_does_not_replace_what_is_none(fit, place):
-    refused(fit(out=place), BUNDLE, f"{place} exists and is no bundle; choose another place")
+    assert_refused(fit(out=place), BUNDLE, f"{place} exists and is no bundle; choose another place")
     file = place / "old.parquet"
-    refused(fit(out=file), BUNDLE, f"{file} exists and is no bundle; choose another place")
-    refused(fit(out=file / "new"), REFUSED, f"--out: {file} is a file; expected a folder")
+    assert_refused(fit(out=file), BUNDLE, f"{file} exists and is no bundle; choose another place")
+    assert_refused(fit(out=file / "new"), REFUSED, f"--out: {file} is a file; expected a folder")
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
 def test_a_bundle_may_be_written_to_the_folder_one_stands_in(fit, tmp_path, monkeypatch, bundle):
     shutil.copytree(bundle, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    refused(fit("--seed", 1, out=".", photos="nowhere"), REFUSED, "photos: there is no nowhere")
+    assert_refused(
+        fit("--seed", 1, out=".", photos="nowhere"), REFUSED, "photos: there is no nowhere"
+    )
 
 
 @pytest.mark.parametrize("command", ["recommend", "imagine"])
@@ -236,11 +244,17 @@ def test_tables_are_not_written_just_anywhere(command, bundle, small_shop, place
     def to(out):
         return run(command, "--bundle", bundle, "--events", small_shop.events, "--out", out)
 
-    refused(to(place / "x.csv"), REFUSED, "x.csv must end in .parquet, the format that is written")
+    assert_refused(
+        to(place / "x.csv"), REFUSED, "x.csv must end in .parquet, the format that is written"
+    )
     inside = place / "old.parquet" / "x.parquet"
-    refused(to(inside), REFUSED, f"--out: {place / 'old.parquet'} is a file; expected a folder")
+    assert_refused(
+        to(inside), REFUSED, f"--out: {place / 'old.parquet'} is a file; expected a folder"
+    )
     (place / "folder.parquet").mkdir()
-    refused(to(place / "folder.parquet"), REFUSED, "folder.parquet is a folder; expected the name")
+    assert_refused(
+        to(place / "folder.parquet"), REFUSED, "folder.parquet is a folder; expected the name"
+    )
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
@@ -255,7 +269,7 @@ def test_tables_are_not_written_just_anywhere(command, bundle, small_shop, place
 def test_nobody_gets_what_no_item_is(conditions, complaint, bundle, small_shop, place):
     out = place / "old.parquet"
     words = ("imagine", "--bundle", bundle, "--events", small_shop.events, "--out", out)
-    refused(run(*words, "--conditions", conditions), REFUSED, complaint)
+    assert_refused(run(*words, "--conditions", conditions), REFUSED, complaint)
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
@@ -264,7 +278,9 @@ def test_folders_are_not_written_over_files(command, bundle, small_shop, place):
     words = [command, "--bundle", bundle, "--events", small_shop.events]
     words += ["--holdout", small_shop.holdout] * (command == "evaluate")
     file = place / "old.parquet"
-    refused(run(*words, "--out", file), REFUSED, f"--out: {file} is a file; expected a folder")
+    assert_refused(
+        run(*words, "--out", file), REFUSED, f"--out: {file} is a file; expected a folder"
+    )
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
@@ -273,33 +289,35 @@ def test_folders_are_not_written_over_files(command, bundle, small_shop, place):
 
 def test_a_damaged_parquet_file_is_named(fit, recommend, evaluate, tmp_path):
     path = truncated(pa, tmp_path / "half.parquet")
-    refused(fit(events=path), REFUSED, f"{path} cannot be read")
-    refused(fit(items=path), REFUSED, f"{path}: cannot be read as a table")
-    refused(fit(photos=path), REFUSED, f"photos: {path} cannot be read as Parquet")
-    refused(recommend(users=path), REFUSED, f"--users: {path} cannot be read as Parquet")
-    refused(evaluate(holdout=path), REFUSED, f"{path} cannot be read")
+    assert_refused(fit(events=path), REFUSED, f"{path} cannot be read")
+    assert_refused(fit(items=path), REFUSED, f"{path}: cannot be read as a table")
+    assert_refused(fit(photos=path), REFUSED, f"photos: {path} cannot be read as Parquet")
+    assert_refused(recommend(users=path), REFUSED, f"--users: {path} cannot be read as Parquet")
+    assert_refused(evaluate(holdout=path), REFUSED, f"{path} cannot be read")
     # A mapping makes the command look at headers before the file is read.
     renamed = recommend("--columns", "user_id=uid,item_id=sku", events=path)
-    refused(renamed, REFUSED, f"{path} cannot be read")
+    assert_refused(renamed, REFUSED, f"{path} cannot be read")
 
 
 def test_binary_garbage_is_named(fit, recommend, evaluate, tmp_path):
     path = tmp_path / "garbage.csv"
     path.write_bytes(bytes(range(255, -1, -1)) * 20)
-    refused(fit(items=path), REFUSED, f"{path}: cannot be read as a table")
-    refused(fit(config=path), REFUSED, f"--config: {path} is no valid TOML")
-    refused(recommend(users=path), REFUSED, f"--users: {path} cannot be read as CSV or lines")
-    refused(evaluate(holdout=path), REFUSED, f"{path}: the header is not UTF-8")
-    refused(evaluate(truth=path), REFUSED, f"--truth: {path} cannot be read as CSV")
+    assert_refused(fit(items=path), REFUSED, f"{path}: cannot be read as a table")
+    assert_refused(fit(config=path), REFUSED, f"--config: {path} is no valid TOML")
+    assert_refused(
+        recommend(users=path), REFUSED, f"--users: {path} cannot be read as CSV or lines"
+    )
+    assert_refused(evaluate(holdout=path), REFUSED, f"{path}: the header is not UTF-8")
+    assert_refused(evaluate(truth=path), REFUSED, f"--truth: {path} cannot be read as CSV")
 
 
 def test_a_folder_in_place_of_a_file_is_named(fit, recommend, evaluate, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    refused(fit(config=folder), REFUSED, f"--config: there is no file {folder}")
-    refused(recommend(users=folder), REFUSED, f"--users: there is no file {folder}")
-    refused(evaluate(truth=folder), REFUSED, f"--truth: there is no file {folder}")
-    refused(evaluate(holdout=folder), REFUSED, f"there are no files in '{folder}'")
+    assert_refused(fit(config=folder), REFUSED, f"--config: there is no file {folder}")
+    assert_refused(recommend(users=folder), REFUSED, f"--users: there is no file {folder}")
+    assert_refused(evaluate(truth=folder), REFUSED, f"--truth: there is no file {folder}")
+    assert_refused(evaluate(holdout=folder), REFUSED, f"there are no files in '{folder}'")
 
 
 @pytest.mark.parametrize(
@@ -315,7 +333,7 @@ def test_a_folder_in_place_of_a_file_is_named(fit, recommend, evaluate, tmp_path
 def test_a_file_of_users_that_cannot_be_used(recommend, tmp_path, content, text):
     users = tmp_path / "users.csv"
     users.write_text(content)
-    refused(recommend(users=users), REFUSED, f"--users: {users}{text}")
+    assert_refused(recommend(users=users), REFUSED, f"--users: {users}{text}")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +347,7 @@ def test_a_file_of_users_that_cannot_be_used(recommend, tmp_path, content, text)
 def test_a_table_of_users_that_cannot_be_used(recommend, tmp_path, table, text):
     users = tmp_path / "users.parquet"
     pq.write_table(pa.table(table), users)
-    refused(recommend(users=users), REFUSED, text)
+    assert_refused(recommend(users=users), REFUSED, text)
 
 
 @pytest.mark.parametrize(
@@ -343,13 +361,15 @@ def test_a_table_of_users_that_cannot_be_used(recommend, tmp_path, table, text):
 def test_tastes_that_cannot_be_used(evaluate, tmp_path, content, text):
     truth = tmp_path / "truth.csv"
     truth.write_text(content)
-    refused(evaluate(truth=truth), REFUSED, f"--truth: {truth} {text}")
+    assert_refused(evaluate(truth=truth), REFUSED, f"--truth: {truth} {text}")
 
 
 def test_tastes_for_what_the_catalogue_does_not_know(evaluate, tmp_path):
     truth = tmp_path / "truth.csv"
     truth.write_text("user_id,attribute,value\nuser-00001,smell,rose\n")
-    refused(evaluate(truth=truth), REFUSED, "the catalogue has no attribute smell; it has type")
+    assert_refused(
+        evaluate(truth=truth), REFUSED, "the catalogue has no attribute smell; it has type"
+    )
 
 
 # Settings and options ------------------------------------------------------------------
@@ -370,7 +390,7 @@ def test_tastes_for_what_the_catalogue_does_not_know(evaluate, tmp_path):
 def test_settings_that_are_none(fit, tmp_path, name, content, text):
     config = tmp_path / name
     config.write_text(content)
-    refused(fit(config=config), REFUSED, text)
+    assert_refused(fit(config=config), REFUSED, text)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +417,7 @@ def test_settings_that_are_none(fit, tmp_path, name, content, text):
     ],
 )
 def test_options_of_fit_that_make_no_sense(fit, words, code, text):
-    refused(fit(*words), code, text)
+    assert_refused(fit(*words), code, text)
 
 
 @pytest.mark.parametrize(
@@ -409,18 +429,18 @@ def test_options_of_fit_that_make_no_sense(fit, words, code, text):
     ],
 )
 def test_options_of_recommend_that_make_no_sense(recommend, words, code, text):
-    refused(recommend(*words), code, text)
+    assert_refused(recommend(*words), code, text)
 
 
 def test_a_command_that_is_none():
-    refused(run("recomend"), WRONG_USAGE, "No such command 'recomend'")
+    assert_refused(run("recomend"), WRONG_USAGE, "No such command 'recomend'")
 
 
 def test_users_without_history_are_refused_on_request(recommend, tmp_path):
     users = tmp_path / "users.txt"
     users.write_text("user-00001\nnobody\n")
     outcome = recommend("--cold", "error", users=users)
-    refused(outcome, REFUSED, "1 of 2 users have no usable history, the first is 'nobody'")
+    assert_refused(outcome, REFUSED, "1 of 2 users have no usable history, the first is 'nobody'")
 
 
 # Bundles -------------------------------------------------------------------------------
@@ -434,7 +454,9 @@ def test_a_bundle_with_one_flipped_bit(recommend, bundle, tmp_path):
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
     name = part.relative_to(damaged).as_posix()
-    refused(recommend(bundle=damaged), BUNDLE, f"part {name} is damaged, its content does not")
+    assert_refused(
+        recommend(bundle=damaged), BUNDLE, f"part {name} is damaged, its content does not"
+    )
 
 
 def test_a_bundle_of_a_newer_version(recommend, bundle, tmp_path):
@@ -443,7 +465,7 @@ def test_a_bundle_of_a_newer_version(recommend, bundle, tmp_path):
     about = json.loads((newer / "bundle.json").read_text())
     (newer / "bundle.json").write_text(json.dumps(about | {"format": 99, "library": "9.0"}))
     text = "bundle format 99 was written by prodgen-rec 9.0; this is "
-    refused(recommend(bundle=newer), BUNDLE, text)
+    assert_refused(recommend(bundle=newer), BUNDLE, text)
 
 
 # Full disks ----------------------------------------------------------------------------
@@ -463,7 +485,7 @@ main()
     served = process(
         "recommend", "--bundle", bundle, "--events", log, "--out", table, "--n", 100, start=start
     )
-    refused(served, FILES, f"{table}: File too large; what stood there is intact: make room")
+    assert_refused(served, FILES, f"{table}: File too large; what stood there is intact: make room")
     assert contents(place) == {"old.parquet": b"last night's"}
     assert os.listdir(place) == ["old.parquet"]
 
@@ -473,5 +495,5 @@ main()
         "fit", "--events", log, "--items", small_shop.items, "--photos", small_shop.photos,
         "--out", out, "--size", 32, "--steps", 2, start=start,
     )  # fmt: skip
-    refused(fitted, FILES, "photos cannot be written: File too large; make room")
+    assert_refused(fitted, FILES, "photos cannot be written: File too large; make room")
     assert contents(out) == contents(bundle)

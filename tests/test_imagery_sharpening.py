@@ -131,7 +131,7 @@ def test_augmented_pictures_are_moved_together_and_recolored_each_by_itself() ->
     down, right = zip(*places, strict=True)
     assert {*down} | {*right} <= set(range(12, 21))
     assert len({*down}) > 5 < len({*right})
-    assert seen[:, 0, 0, 0].std() > 0.03
+    assert seen[:, 0, 0, 0].std() > 0.05
     again = augmented(tf.constant(x), tf.constant([1, 39])).numpy()
     assert np.array_equal(again, seen)
 

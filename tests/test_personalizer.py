@@ -463,11 +463,13 @@ def test_items_without_a_photo_are_illustrated_unless_others_are_named(odd):
 
 
 def test_what_is_as_near_to_a_photo_as_its_neighbours_is_no_copy(fitted):
-    """One in a hundred of the photos themselves is nearer to another photo."""
+    """The photos themselves are held out from each other, and one in a hundred is nearer."""
     items = fitted._learned.items
     cosines = items._directions @ items._directions.T
     np.fill_diagonal(cosines, -1)
-    assert (cosines.max(axis=1) > items.copy_similarity).mean() == pytest.approx(0.01, abs=0.01)
+    nearest = cosines.max(axis=1)
+    assert items.copy_similarity == pytest.approx(np.quantile(nearest, 0.99), abs=1e-5)
+    assert 0 < (nearest > items.copy_similarity).mean() <= 0.0130  # 3 of about 240
 
 
 def test_copies_are_drawn_again_and_counted(fitted, monkeypatch):
