@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
 
@@ -28,24 +31,48 @@ SMALL = {
 """Settings of a personalizer that is fitted in seconds."""
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def small_shop(tmp_path_factory) -> datasets.ShopFiles:
+def once(tmp_path_factory) -> Once:
+    """A folder of a name, made by the first test process that asks for it, whole for the others."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, unfinished = root / name, root / f"{name}.unfinished"
+        with FileLock(root / f"{name}.lock"):
+            if not folder.exists():
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_shop(once) -> datasets.ShopFiles:
     """Files of a shop of 240 items and 200 users; not to be changed."""
-    folder = tmp_path_factory.mktemp("small") / "shop"
-    return datasets.write_shop(folder, n_items=240, n_users=200, n_weeks=6, seed=0)
+    return datasets.ShopFiles(
+        once("shop", partial(datasets.write_shop, n_items=240, n_users=200, n_weeks=6, seed=0))
+    )
 
 
 @pytest.fixture(scope="session")
-def fitted(small_shop) -> Personalizer:
-    """A personalizer fitted on the small shop; not to be changed."""
-    catalog = read_catalog(small_shop.items, small_shop.photos, size=32)
-    personalizer = Personalizer(PersonalizerConfig.parse(SMALL), seed=0)
-    return personalizer.fit(small_shop.events, catalog, steps=800, progress=False)
+def bundle(small_shop, once) -> Path:
+    """The bundle of a personalizer that was fitted on the small shop; not to be changed."""
+
+    def fit(path: Path) -> None:
+        catalog = read_catalog(small_shop.items, small_shop.photos, size=32)
+        personalizer = Personalizer(PersonalizerConfig.parse(SMALL), seed=0)
+        personalizer.fit(small_shop.events, catalog, steps=800, progress=False).save(path)
+
+    return once("bundle", fit)
 
 
 @pytest.fixture(scope="session")
-def bundle(fitted, tmp_path_factory) -> Path:
-    """The bundle of the fitted personalizer; not to be changed."""
-    path = tmp_path_factory.mktemp("saved") / "bundle"
-    fitted.save(path)
-    return path
+def fitted(bundle) -> Personalizer:
+    """That personalizer; not to be changed."""
+    return Personalizer.load(bundle)
