@@ -159,7 +159,7 @@ def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
     prior.velocity.set_weights(weights)
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
-    moved = prior.draw_guided(noise, tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
+    moved = prior.draw_guided(tf.constant(noise), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)
 
 

@@ -33,6 +33,14 @@ class StoppedError(Exception):
     pass
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Python's own handler, which a shell takes away from what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Task:
     """A few numbers that learn noisy data, with a fault at a chosen step.
 

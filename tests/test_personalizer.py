@@ -471,7 +471,8 @@ def test_what_is_as_near_to_a_photo_as_its_neighbours_is_no_copy(fitted):
     np.fill_diagonal(cosines, -1)
     nearest = cosines.max(axis=1)
     assert items.copy_similarity == pytest.approx(np.quantile(nearest, 0.99), abs=1e-5)
-    assert 0 < (nearest > items.copy_similarity).mean() <= 0.0130  # 3 of about 240
+    nearer = nearest > items.copy_similarity + 1e-5  # of a pair that are each other's, one is tied
+    assert 0 < nearer.mean() <= 0.013  # 3 of about 240
 
 
 def test_copies_are_drawn_again_and_counted(fitted, monkeypatch):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, final
 
 import keras
@@ -150,13 +149,13 @@ class FlowPrior(PriorNetwork):
         return self._flown(noise, guided)
 
     def _flown(self, z: Any, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
-        # A function of its own is traced once, not once a step: seconds less before the first
-        # picture.
-        velocity = compiled(lambda z, time, context: self.velocity([z, time, context]))
-        for k in range(self.n_steps):
-            time = tf.fill((tf.shape(z)[0], 1), k / self.n_steps)
-            z += follow(partial(velocity, z, time)) / self.n_steps
-        return z
+        # A loop is traced once, not once a step: seconds less before the first picture.
+        def step(k: Any, z: Any) -> tuple[Any, Any]:
+            time = tf.fill((tf.shape(z)[0], 1), tf.cast(k, tf.float32) / self.n_steps)
+            velocity = follow(lambda context: self.velocity([z, time, context]))
+            return k + 1, z + velocity / self.n_steps
+
+        return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, z))[1]
 
 
 class ConditionalPrior:
