@@ -30,7 +30,7 @@ demo: $(CORE) ## make a synthetic shop, learn from it, and write a gallery to de
 	@$(BIN)/prodgen-rec demo --out demo
 
 test: $(DEV) ## run all tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check

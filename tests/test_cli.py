@@ -474,11 +474,11 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, 
     before = contents(out)
     words = (
         "fit", "--events", small_shop.events, "--items", small_shop.items,
-        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 300,
+        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 200,
     )  # fmt: skip
 
     first = Terminal(*words)
-    first.shows(r"autoencoder\D+(?!0/)(\d+)/150")
+    first.shows(r"autoencoder\D+(?!0/)(\d+)/100")
     first.send(signal.SIGINT)
     interrupted = first.end()
     assert interrupted.code == 130
@@ -487,18 +487,18 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, 
     assert interrupted.out == ""
     assert contents(out) == before
     log = pd.read_csv(tmp_path / "shop.bundle.training" / "autoencoder.csv")
-    assert 20 <= log["step"].iloc[-1] < 150
+    assert 20 <= log["step"].iloc[-1] < 100
 
     second = Terminal(*words)
-    begun = second.shows(r"autoencoder\D+(\d+)/150")
+    begun = second.shows(r"autoencoder\D+(\d+)/100")
     assert int(begun[1]) >= log["step"].iloc[-1]
     last = second.end()
     assert last.code == 0, last.err
     assert last.out == f"{out}\n"
     assert "going on from the checkpoints in" in last.said
-    assert re.search(r"prior\D+\d+/150", last.err)
+    assert re.search(r"prior\D+\d+/100", last.err)
     assert os.listdir(tmp_path).count("shop.bundle.training") == 0
-    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 150, "prior": 150}
+    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 100, "prior": 100}
 
 
 @pytest.mark.slow
