@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
+# Bytecode is written by the first process that imports a module, and must be kept: compiling
+# TensorFlow's takes longer than many a test, and every process of the tests would do it again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint constraints.txt
 
 ifeq ($(origin PYTHON), undefined)
