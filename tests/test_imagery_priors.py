@@ -10,7 +10,8 @@ from scipy import integrate, stats
 
 from prodgen_rec.imagery import Budget, Pairs, Whitening
 from prodgen_rec.imagery.autoencoder import kl_to_standard_normal
-from prodgen_rec.imagery.priors import ConditionalPrior, FlowPrior, GaussianPrior
+from prodgen_rec.imagery.conditional_prior import ConditionalPrior
+from prodgen_rec.imagery.priors import FlowPrior, GaussianPrior
 from prodgen_rec.imagery.training import Trainer
 from prodgen_rec.testing.images import planted_world, redness
 

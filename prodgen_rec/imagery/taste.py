@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import RidgeCV
+
+from prodgen_rec.imagery.ridge import ridge
 
 Floats = npt.NDArray[np.float32]
-
-_STRENGTHS = np.logspace(-1, 5, 13)
-"""Ridge penalties to choose from, on standardized latents."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +48,7 @@ class TasteReader:
         """
         mean = latents.mean(axis=0, dtype=np.float64)
         scale = np.maximum(latents.std(axis=0, dtype=np.float64), 1e-6)
-        ridge: Any = RidgeCV(_STRENGTHS).fit((latents - mean) / scale, item_vectors)
-        parts = (mean, scale, ridge.coef_.T, ridge.intercept_)
+        parts = (mean, scale, *ridge((latents - mean) / scale, item_vectors))
         return cls(*(np.asarray(part, np.float32) for part in parts))
 
     def vectors(self, latents: Floats) -> Floats:
