@@ -53,7 +53,7 @@ FULL = {
     "perceptual_weight": 0.1,
     "mirror": True,
     "prior_width": 384,
-    "prior_batch_size": 512,
+    "prior_batch_size": 256,
     "prior_share": 0.2,
     "flow_steps": 8,
     "sharpening_share": 0.5,

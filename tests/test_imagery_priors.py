@@ -10,9 +10,7 @@ from scipy import integrate, stats
 
 from prodgen_rec.imagery import Budget, Pairs, Whitening
 from prodgen_rec.imagery.autoencoder import kl_to_standard_normal
-from prodgen_rec.imagery.conditional_prior import ConditionalPrior
-from prodgen_rec.imagery.priors import FlowPrior, GaussianPrior
-from prodgen_rec.imagery.ridge import ridge
+from prodgen_rec.imagery.priors import ConditionalPrior, FlowPrior, GaussianPrior
 from prodgen_rec.imagery.training import Trainer
 from prodgen_rec.testing.images import planted_world, redness
 
@@ -163,49 +161,6 @@ def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
     moved = prior.draw_guided(tf.constant(noise), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)
-
-
-def test_guidance_moves_where_the_flow_starts_as_far_as_it_says() -> None:
-    prior = FlowPrior(LATENT, 3, 64, 2, n_steps=4)
-    rng = np.random.default_rng(0)
-    matrix, conditions = rng.normal(size=(3, LATENT)), np.eye(3, dtype=np.float32)
-    prior.start.set_weights([matrix])
-    noise = rng.normal(size=(1, LATENT)).astype(np.float32)
-    at = [tf.constant(row[None]) for row in conditions]
-    moved = prior.draw_guided(tf.constant(noise), at[0], [(at[1], 2.0), (at[2], 0.5)])
-    expected = -matrix[0] + 1.5 * matrix[1] + 0.5 * matrix[2]
-    np.testing.assert_allclose(moved - noise, expected[None], atol=1e-5)
-    np.testing.assert_allclose(prior.draw(tf.constant(noise), at[2]) - noise, matrix[2:], atol=1e-5)
-
-
-def test_a_flow_that_has_not_learned_yet_knows_what_is_linear() -> None:
-    """After one step its draws are around the mean that least squares gives."""
-    rng = np.random.default_rng(8)
-    vectors = rng.normal(size=(400, 2)).astype(np.float32)
-    rows = np.repeat(np.arange(400), 5)
-    latents = 2 + vectors[rows] @ rng.normal(size=(2, LATENT)) + rng.normal(size=(2000, LATENT))
-    pairs = Pairs(vectors, rows, np.arange(2000), rng.uniform(0.5, 2, 2000))
-    model = _fitted("flow", latents, pairs, 1)
-    root = np.sqrt(pairs.weights)[:, None]
-    design = np.column_stack([vectors[rows], np.ones(2000)])
-    solution = np.linalg.lstsq(root * design, root * latents, rcond=None)[0]
-    asked = np.array([1.0, -1.0])
-    known = _draws(model, asked).mean(axis=0) - _draws(model, [0, 0]).mean(axis=0)
-    expected = np.append(asked, 1) @ solution - np.average(latents, axis=0, weights=pairs.weights)
-    np.testing.assert_allclose(known, expected, atol=0.05)
-
-
-def test_a_ridge_is_least_squares_where_there_is_no_noise_and_nothing_where_it_is_all() -> None:
-    rng = np.random.default_rng(0)
-    inputs, planted = rng.normal(size=(300, 4)), rng.normal(size=(4, 3))
-    matrix, offset = ridge(inputs, inputs @ planted + 2)
-    np.testing.assert_allclose(matrix, planted, atol=2e-3)
-    np.testing.assert_allclose(offset, 2, atol=2e-3)
-    heavy = np.where(np.arange(300) < 150, 1e-9, 1.0)
-    other = np.where(heavy[:, None] < 0.5, -inputs, inputs) @ planted
-    np.testing.assert_allclose(ridge(inputs, other, heavy)[0], planted, atol=5e-3)
-    noise, _ = ridge(inputs, rng.normal(size=(300, 3)), intercept=False)
-    assert np.abs(noise).max() < 0.05
 
 
 def test_latents_are_standardized_by_their_weights_and_the_doubt_of_the_encoder() -> None:

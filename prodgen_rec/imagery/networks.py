@@ -20,7 +20,6 @@ from keras import KerasTensor, layers, ops
 LATENT_SIDE = 4
 """Side of the square latent map, in cells."""
 _MAX_CHANNELS = 256
-_MODULATION_RANK = 64
 
 
 def stages(size: int, width: int) -> list[tuple[int, int]]:
@@ -122,16 +121,6 @@ class TimeFeatures(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "n_frequencies": self.n_frequencies}
 
 
-def build_flow_start(condition_size: int, latent_size: int) -> keras.Model:
-    """The linear map from a condition to where a flow starts; it is set, not trained.
-
-    Input float32 (n, condition_size); output float32 (n, latent_size), zeros at first.
-    """
-    inputs = keras.Input((condition_size,), name="condition")
-    linear = layers.Dense(latent_size, use_bias=False, kernel_initializer="zeros", trainable=False)
-    return keras.Model(inputs, linear(inputs), name="flow_start")
-
-
 def build_flow_context(condition_size: int, width: int, depth: int) -> keras.Model:
     """What a condition does to the velocity of a rectified flow, once for all of its steps.
 
@@ -141,7 +130,8 @@ def build_flow_context(condition_size: int, width: int, depth: int) -> keras.Mod
     x = inputs = keras.Input((condition_size,), name="condition")
     for _ in range(2):
         x = layers.Dense(width, activation="silu")(x)
-    return keras.Model(inputs, _modulation(x, width, depth), name="flow_context")
+    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros")(x)
+    return keras.Model(inputs, effect, name="flow_context")
 
 
 def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model:
@@ -154,8 +144,9 @@ def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model
     z = keras.Input((latent_size,), name="latent")
     t = keras.Input((1,), name="time")
     context = keras.Input((2 * width * depth,), name="context")
-    effect = layers.add([_modulation(TimeFeatures()(t), width, depth), context])
-    effects = ops.split(effect, depth, axis=-1)
+    moment = layers.Dense(width, activation="silu")(TimeFeatures()(t))
+    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros")(moment)
+    effects = ops.split(layers.add([effect, context]), depth, axis=-1)
     x = layers.Dense(width)(z)
     for scale_shift in effects:
         h = layers.LayerNormalization(center=False, scale=False)(x)
@@ -165,16 +156,6 @@ def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model
     x = layers.LayerNormalization()(x)
     velocity = layers.Dense(latent_size, kernel_initializer="zeros")(x)
     return keras.Model([z, t, context], velocity, name="flow_velocity")
-
-
-def _modulation(x: KerasTensor, width: int, depth: int) -> KerasTensor:
-    """Scales and shifts of all blocks, (n, depth · 2 · width), none at first.
-
-    Through few units: most of a flow's weights would be here, and an optimizer's step over them
-    costs more than the arithmetic of a batch.
-    """
-    few = layers.Dense(_MODULATION_RANK, activation="silu")(x)
-    return layers.Dense(2 * width * depth, kernel_initializer="zeros")(few)
 
 
 @keras.saving.register_keras_serializable(package="prodgen_rec")

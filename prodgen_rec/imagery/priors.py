@@ -1,7 +1,8 @@
-"""The networks of a conditional prior p(z | c), and what one does with them.
+"""Conditional priors p(z | c): how a preference becomes a latent.
 
-Both priors turn the same noise into latents and know guidance: how far to go from one condition
-towards another, or beyond it (classifier-free guidance, Ho & Salimans 2022).
+Both priors turn the same noise into latents and know a guidance scale: 0 ignores the
+condition, 1 follows it, more than 1 exaggerates it (classifier-free guidance, Ho &
+Salimans 2022).
 """
 
 from __future__ import annotations
@@ -13,18 +14,24 @@ from typing import Any, final
 import keras
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
+from prodgen_rec.imagery.attributes import UNSAID, Codes
+from prodgen_rec.imagery.budget import Budget
+from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import (
     build_flow_context,
-    build_flow_start,
     build_flow_velocity,
     build_gaussian_prior,
 )
-from prodgen_rec.imagery.ridge import ridge
+from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
+from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Floats = npt.NDArray[np.float32]
+
 
 Guidance = Sequence[tuple[Any, Any]]
 """Conditions to go to, one after the other, and how far each time."""
@@ -38,21 +45,6 @@ class PriorNetwork(ABC):
     """
 
     networks: dict[str, keras.Model]
-
-    def prepare(  # noqa: B027
-        self, latents: Floats, conditions: Floats, weights: npt.NDArray[np.float64]
-    ) -> None:
-        """Set what has a closed form, before the training.
-
-        Parameters
-        ----------
-        latents
-            float32 (n, latent_size), means of the latents of one preference each.
-        conditions
-            float32 (n, condition_size), these preferences, with no attribute said.
-        weights
-            float64 (n,), of the pairs of each.
-        """
 
     @abstractmethod
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
@@ -114,39 +106,23 @@ class GaussianPrior(PriorNetwork):
 
 @final
 class FlowPrior(PriorNetwork):
-    """Rectified flow from noise to latents (Liu, Gong & Liu 2023).
-
-    The noise is around the mean latent that a linear map expects under the condition, rather
-    than around zero: what is linear in a taste need not be learned by steps.
-    """
+    """Rectified flow from noise to latents (Liu, Gong & Liu 2023)."""
 
     def __init__(
         self, latent_size: int, condition_size: int, width: int, depth: int, n_steps: int
     ) -> None:
-        self.start = build_flow_start(condition_size, latent_size)
         self.context = build_flow_context(condition_size, width, depth)
         self.velocity = build_flow_velocity(latent_size, width, depth)
-        self.networks = {
-            "prior_start": self.start,
-            "prior_context": self.context,
-            "prior_velocity": self.velocity,
-        }
+        self.networks = {"prior_context": self.context, "prior_velocity": self.velocity}
         self.n_steps = n_steps
 
-    def prepare(
-        self, latents: Floats, conditions: Floats, weights: npt.NDArray[np.float64]
-    ) -> None:
-        """Fit the linear map to where the flow starts."""
-        matrix, _ = ridge(conditions, latents, weights, intercept=False)
-        self.start.set_weights([matrix])
-
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
-        """Mean squared error of the velocity z − ε on the line from ε, around its mean, to z.
+        """Mean squared error of the velocity z − ε on the line from ε to z.
 
         Times are logit-normal, since the middle of the way is the hardest (Esser et al.
         2024, section 3.1).
         """
-        noise = self.start(conditions) + tf.random.stateless_normal(tf.shape(latents), seed)
+        noise = tf.random.stateless_normal(tf.shape(latents), seed)
         time = tf.sigmoid(tf.random.stateless_normal((tf.shape(latents)[0], 1), seed + 1))
         position = (1 - time) * noise + time * latents
         velocity = self.velocity([position, time, self.context(conditions)])
@@ -155,14 +131,22 @@ class FlowPrior(PriorNetwork):
     def draw(self, noise: Any, conditions: Any) -> Any:
         """Euler steps of equal length."""
         context = self.context(conditions)
-        return self._flown(self.start(conditions) + noise, lambda velocity: velocity(context))
+        return self._flown(noise, lambda velocity: velocity(context))
 
     def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
         """Euler steps along the guided velocity, which costs one more for each of the steps."""
         first = self.context(start)
         contexts = [(self.context(conditions), strength) for conditions, strength in steps]
-        source = noise + _gone(self.start, start, steps)
-        return self._flown(source, lambda velocity: _gone(velocity, first, contexts))
+
+        def guided(velocity: Callable[[Any], Any]) -> Any:
+            total = before = velocity(first)
+            for context, strength in contexts:
+                here = velocity(context)
+                total += strength * (here - before)
+                before = here
+            return total
+
+        return self._flown(noise, guided)
 
     def _flown(self, z: Any, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
         # A loop is traced once, not once a step: seconds less before the first picture.
@@ -174,14 +158,150 @@ class FlowPrior(PriorNetwork):
         return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, z))[1]
 
 
-def _gone(value: Callable[[Any], Any], start: Any, steps: Guidance) -> Any:
-    """A value at the start, and the guided steps from there to its values at the others."""
-    total = before = value(start)
-    for place, strength in steps:
-        here = value(place)
-        total += strength * (here - before)
-        before = here
-    return total
+class ConditionalPrior:
+    """A prior network with the scales of what goes in and what comes out.
+
+    What it is conditioned on is a preference, hidden in a share of the training, and attributes
+    of the product, of which all, some or none are shown. Guidance exaggerates the preference
+    alone: who asks for a dress gets one, however strong the taste.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    preference_size
+        Numbers in a whitened preference, whether it is known included.
+    n_values
+        Values of each attribute.
+    seed
+        Seed of the initial weights and of the batches.
+    """
+
+    def __init__(
+        self, config: ImageryConfig, preference_size: int, n_values: Sequence[int], *, seed: int
+    ) -> None:
+        self.config = config
+        self.n_values = n_values
+        self.seed = seed
+        with dtype_policy("float32"), seeded(seed):
+            self.prior = _network(config, preference_size + sum(n_values))
+        self.latent_mean = np.zeros(config.latent_size, np.float32)
+        self.latent_scale = np.ones(config.latent_size, np.float32)
+
+        self._follow, self._guide, self._ask = map(
+            compiled, (self._followed, self._guided, self._asked)
+        )
+
+    def fit(
+        self,
+        moments: Floats,
+        preferences: Vectors,
+        codes: Codes,
+        pairs: Pairs,
+        trainer: Trainer,
+        budget: Budget,
+        *,
+        pictures: Callable[[], npt.NDArray[np.uint8]] | None = None,
+    ) -> pd.DataFrame:
+        """Train on the latents of the photos in the pairs and return the log.
+
+        Parameters
+        ----------
+        moments
+            float32 (n_photos, 2 · latent_size), means and log-variances of q(z | x).
+        preferences
+            float32 (n_vectors, preference_size), of the vectors of the pairs.
+        codes
+            int32 (n_photos, n_attributes), of the photos.
+        pairs
+            Rows of these that belong together.
+        pictures
+            See `Phase`.
+        """
+        self._fit_scales(moments, pairs)
+
+        def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
+            mean, log_variance = tf.split(batch[0], 2, axis=-1)
+            z = mean + tf.exp(log_variance / 2) * tf.random.stateless_normal(tf.shape(mean), seed)
+            standardized = (z - self.latent_mean) / self.latent_scale
+            preferences = hidden(batch[1], self.config.condition_dropout, seed + 1)
+            conditions = self._conditions(preferences, _some_unsaid(batch[2], seed + 4))
+            return self.prior.loss(standardized, conditions, seed + 2)
+
+        def rows(index: npt.NDArray[np.int64]) -> tuple[Floats, Vectors, Codes]:
+            photos = pairs.photo_rows[index]
+            return moments[photos], preferences[pairs.vector_rows[index]], codes[photos]
+
+        phase = Phase(
+            "prior",
+            {
+                "loss": Player(
+                    [v for one in self.prior.networks.values() for v in one.trainable_variables]
+                )
+            },
+            loss,
+            lambda step: batches(
+                rows,
+                pairs.weights,
+                self.config.prior_batch_size,
+                seed=self.seed,
+                first_step=step,
+            ),
+            pictures=pictures,
+        )
+        return trainer.run(phase, budget)
+
+    def sample(self, preferences: Vectors, codes: Codes, noise: Floats, guidance: float) -> Floats:
+        """Latents float32 (n, latent_size) of preferences, attributes and noise."""
+        if guidance == 0:
+            preferences = np.zeros_like(preferences)
+        asked = (codes != UNSAID).any(axis=1) & (guidance > 0)
+        rest = self._follow if guidance in (0, 1) else self._guide
+        strength = tf.constant(guidance, tf.float32)
+        latents = np.empty_like(noise)
+        for rows, draw in ((asked, self._ask), (~asked, rest)):
+            if not rows.any():  # a graph takes seconds to trace
+                continue
+            drawn = by_tiles(
+                lambda *some, draw=draw: draw(*some, strength),
+                preferences[rows],
+                codes[rows],
+                noise[rows],
+            )
+            latents[rows] = drawn * self.latent_scale + self.latent_mean
+        return latents
+
+    def _followed(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for the conditions as they are, which costs half of what guidance does."""
+        return self.prior.draw(noise, self._conditions(preferences, codes))
+
+    def _guided(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for the taste as strongly as guidance says, and nothing that was asked for."""
+        without = self._conditions(tf.zeros_like(preferences), codes)
+        taste = self._conditions(preferences, codes)
+        return self.prior.draw_guided(noise, without, [(taste, guidance)])
+
+    def _asked(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+        """Draw for what was asked for, more strongly than for the taste that may be against it."""
+        nothing = tf.zeros_like(preferences)
+        start = self._conditions(nothing, tf.fill(tf.shape(codes), UNSAID))
+        wish, both = self._conditions(nothing, codes), self._conditions(preferences, codes)
+        steps = [(wish, 1.0 + guidance), (both, guidance)]
+        return self.prior.draw_guided(noise, start, steps)
+
+    def _conditions(self, preferences: Any, codes: Any) -> Any:
+        """What the network is given, (n, preference_size + values of all attributes)."""
+        said = [tf.one_hot(codes[:, i], n) for i, n in enumerate(self.n_values)]
+        return tf.concat([preferences, *said], axis=1)
+
+    def _fit_scales(self, moments: Floats, pairs: Pairs) -> None:
+        means, log_variances = np.split(moments, 2, axis=1)
+        weight = np.bincount(pairs.photo_rows, pairs.weights, minlength=len(moments))
+        share = weight / weight.sum()
+        mean = share @ means
+        variance = share @ (np.square(means - mean) + np.exp(log_variances))
+        self.latent_mean = mean.astype(np.float32)
+        self.latent_scale = np.sqrt(variance).astype(np.float32)
 
 
 def hidden(preferences: Any, share: float, seed: Any) -> Any:
@@ -190,8 +310,17 @@ def hidden(preferences: Any, share: float, seed: Any) -> Any:
     return preferences * tf.cast(kept, tf.float32)
 
 
-def prior_network(config: ImageryConfig, condition_size: int) -> PriorNetwork:
-    """The network that the settings name, for conditions (n, condition_size)."""
+def _some_unsaid(codes: Any, seed: Any) -> Any:
+    """Codes (n, n_attributes) of which all, some or none of a row are left as they are.
+
+    The share that is hidden is itself drawn evenly, row by row.
+    """
+    share = tf.random.stateless_uniform((tf.shape(codes)[0], 1), seed)
+    unsaid = tf.random.stateless_uniform(tf.shape(codes), seed + 1) < share
+    return tf.where(unsaid, UNSAID, codes)
+
+
+def _network(config: ImageryConfig, condition_size: int) -> PriorNetwork:
     shape = (config.latent_size, condition_size, config.prior_width)
     if config.prior == "gaussian":
         return GaussianPrior(*shape)

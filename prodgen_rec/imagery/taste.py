@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-
-from prodgen_rec.imagery.ridge import ridge
+from sklearn.linear_model import RidgeCV
 
 Floats = npt.NDArray[np.float32]
+
+_STRENGTHS = np.logspace(-1, 5, 13)
+"""Ridge penalties to choose from, on standardized latents."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,8 @@ class TasteReader:
         """
         mean = latents.mean(axis=0, dtype=np.float64)
         scale = np.maximum(latents.std(axis=0, dtype=np.float64), 1e-6)
-        parts = (mean, scale, *ridge((latents - mean) / scale, item_vectors))
+        ridge: Any = RidgeCV(_STRENGTHS).fit((latents - mean) / scale, item_vectors)
+        parts = (mean, scale, ridge.coef_.T, ridge.intercept_)
         return cls(*(np.asarray(part, np.float32) for part in parts))
 
     def vectors(self, latents: Floats) -> Floats:

@@ -18,10 +18,10 @@ from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
-from prodgen_rec.imagery.conditional_prior import ConditionalPrior
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.runtime import spread
 from prodgen_rec.imagery.training import Trainer
 
