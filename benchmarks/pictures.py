@@ -55,7 +55,7 @@ FULL = {
     "prior_width": 384,
     "prior_batch_size": 256,
     "prior_share": 0.2,
-    "flow_steps": 8,
+    "flow_steps": 4,
     "sharpening_share": 0.5,
 }
 ROWS: dict[str, tuple[type[ImageModel], Any]] = {
