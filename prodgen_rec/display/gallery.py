@@ -6,21 +6,16 @@ and requests nothing, so it can be opened from a disk, mailed or put on any web 
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
+from prodgen_rec.display._pages import write_page
 from prodgen_rec.errors import InputError
-from prodgen_rec.storage import atomic_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,24 +109,11 @@ def write_gallery(
     shown = list(users)
     if not shown:
         raise InputError("a gallery of no users; pass at least one GalleryUser")
-    # Autoescaping is for ids and captions, which come from logs and catalogues.
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return write_page(
+        Path(folder) / "index.html",
+        "gallery",
+        title=title,
+        note=note,
+        summary=summary or {},
+        users=shown,
     )
-    environment.filters["data_uri"] = _data_uri
-    source = files("prodgen_rec.display").joinpath("gallery.html.jinja").read_text("utf-8")
-    page = environment.from_string(source).render(
-        title=title, note=note, summary=summary or {}, users=shown
-    )
-    path = Path(folder) / "index.html"
-    with atomic_file(path) as temporary:
-        # A lone surrogate, which a badly decoded caption may hold, becomes a question mark.
-        temporary.write_bytes(page.encode("utf-8", "replace"))
-    return path
-
-
-def _data_uri(image: npt.NDArray[np.uint8]) -> str:
-    encoded = BytesIO()
-    # Full color resolution: halving it is visible on pictures this small.
-    Image.fromarray(image).save(encoded, "JPEG", quality=92, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")

@@ -78,7 +78,7 @@ def contact_sheet(
     ConfigError
         ``columns`` or ``scale`` is below 1.
     """
-    _check_images(images, "images")
+    check_images(images, "images")
     if columns < 1:
         raise ConfigError(f"columns is {columns}; it must be at least 1")
     starts = range(0, len(images), columns)
@@ -119,7 +119,7 @@ def comparison_rows(
         ``scale`` is below 1.
     """
     for label, images in rows.items():
-        _check_images(images, f"row {label!r}", least=0)
+        check_images(images, f"row {label!r}", least=0)
     sizes = {images.shape[1:3] for images in rows.values()}
     if len(sizes) != 1 or not any(len(images) for images in rows.values()):
         raise InputError(
@@ -228,7 +228,14 @@ def _text_width(text: str, size: int, weight: str | None = None) -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
-def _check_images(images: Images, what: str, *, least: int = 1) -> None:
+def check_images(images: Images, what: str, *, least: int = 1) -> None:
+    """Refuse what is not a stack of uint8 RGB pictures, shape (n, height, width, 3).
+
+    Raises
+    ------
+    InputError
+        Says what came, under the name ``what``, and what was expected.
+    """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) < least:
         raise InputError(
