@@ -10,7 +10,7 @@ from scipy import integrate, stats
 
 from prodgen_rec.imagery import Budget, Pairs, Whitening
 from prodgen_rec.imagery.autoencoder import kl_to_standard_normal
-from prodgen_rec.imagery.priors import ConditionalPrior, FlowPrior, GaussianPrior
+from prodgen_rec.imagery.priors import Begin, ConditionalPrior, FlowPrior, GaussianPrior
 from prodgen_rec.imagery.training import Trainer
 from prodgen_rec.testing.images import planted_world, redness
 
@@ -159,7 +159,7 @@ def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
     prior.velocity.set_weights(weights)
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
-    moved = prior.draw_guided(tf.constant(noise), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
+    moved = prior.draw_guided(Begin(tf.constant(noise)), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from prodgen_rec.imagery.adversary import Adversary, discriminator_loss, generator_loss
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.config import ImageryConfig
-from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
+from prodgen_rec.imagery.networks import build_decoder, build_encoder
 from prodgen_rec.imagery.perceptual import PerceptualDistance
 from prodgen_rec.imagery.runtime import (
     batches,
@@ -192,7 +192,8 @@ class Autoencoder:
         return by_tiles(self._decode, latents)
 
     def _as_map(self, latents: Any) -> Any:
-        return tf.reshape(latents, (-1, LATENT_SIDE, LATENT_SIDE, self.config.latent_channels))
+        side = self.config.latent_side
+        return tf.reshape(latents, (-1, side, side, self.config.latent_channels))
 
 
 def mirrored(pictures: Any, seed: Any) -> Any:
@@ -209,7 +210,8 @@ def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
 def _build(config: ImageryConfig, seed: int) -> tuple[keras.Model, keras.Model]:
     shape = (config.size, config.width, config.latent_channels, config.n_blocks)
     with seeded(seed):
-        return build_encoder(*shape), build_decoder(*shape)
+        encoder = build_encoder(*shape, side=config.latent_side)
+        return encoder, build_decoder(*shape, side=config.latent_side)
 
 
 def _moments(encoded: Any) -> Any:
@@ -222,7 +224,7 @@ def _moments(encoded: Any) -> Any:
 
 
 def flat_moments(encoded: Any) -> Any:
-    """What an encoder gives, (n, 4, 4, 2 · channels), as rows (n, 2 · latent_size)."""
+    """What an encoder gives, (n, side, side, 2 · channels), as rows (n, 2 · latent_size)."""
     mean, log_variance = tf.split(_moments(encoded), 2, axis=-1)
     n = tf.shape(encoded)[0]
     return tf.concat([tf.reshape(mean, (n, -1)), tf.reshape(log_variance, (n, -1))], axis=-1)

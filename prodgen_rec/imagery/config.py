@@ -28,8 +28,9 @@ class ImageryConfig(BaseModel):
         Channels at half the picture's resolution; the cost of decoding grows with its square.
     n_blocks
         Residual blocks per resolution, beside one plain convolution.
-    latent_channels
-        Channels of the 4 × 4 latent map.
+    latent_side, latent_channels
+        Side of the latent map in cells, 4 or 8 and less than ``size``, and its channels. A finer
+        map keeps where things are; a coarse one leaves more to the networks.
     kl_weight
         Weight of the mean KL divergence per latent dimension, in nats, beside the mean absolute
         and mean squared error of pixels in [-1, 1].
@@ -46,6 +47,11 @@ class ImageryConfig(BaseModel):
         Width of the prior's layers and number of residual blocks of the flow.
     flow_steps
         Euler steps from noise to latent.
+    likeness
+        How much pictures are like the photo of an item that suits their user, unless a caller
+        says otherwise: 0 draws them from noise alone, 1 would show the photo itself.
+    sharpness
+        How much more often the items that suit a user best are taken for that; see `Exemplars`.
     guidance
         How strongly pictures follow the preference unless a caller says otherwise: 0 ignores it,
         1 follows it, more exaggerates it.
@@ -74,6 +80,7 @@ class ImageryConfig(BaseModel):
     size: PictureSize = 64
     width: int = Field(default=24, ge=4, le=128)
     n_blocks: int = Field(default=0, ge=0, le=8)
+    latent_side: Literal[4, 8] = 4
     latent_channels: int = Field(default=16, ge=1, le=64)
     kl_weight: float = Field(default=1e-3, ge=0)
     perceptual_weight: float = Field(default=0.0, ge=0)
@@ -83,6 +90,8 @@ class ImageryConfig(BaseModel):
     prior_width: int = Field(default=512, ge=8)
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=8, ge=1, le=64)
+    likeness: float = Field(default=0.0, ge=0, lt=1)
+    sharpness: float = Field(default=3.0, gt=0)
     guidance: float = Field(default=2.0, ge=0)
     pool: int = Field(default=1, ge=1, le=64)
     diversity: float = Field(default=0.3, ge=0, le=1)
@@ -107,7 +116,7 @@ class ImageryConfig(BaseModel):
     @property
     def latent_size(self) -> int:
         """Numbers in one latent."""
-        return 16 * self.latent_channels
+        return self.latent_side**2 * self.latent_channels
 
 
 class BaselineConfig(BaseModel):

@@ -16,7 +16,7 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import GANConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
-from prodgen_rec.imagery.networks import LATENT_SIDE, stages
+from prodgen_rec.imagery.networks import COARSEST, stages
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import hidden
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
@@ -153,8 +153,8 @@ def build_generator(
         inputs.append(keras.Input((condition_size,), name="condition"))
         x = layers.concatenate([x, layers.Dense(condition_width, "leaky_relu")(inputs[1])])
     (_, coarsest), *finer = reversed(stages(size, width))
-    x = layers.Dense(LATENT_SIDE**2 * coarsest, use_bias=False, kernel_initializer=_start())(x)
-    x = layers.Reshape((LATENT_SIDE, LATENT_SIDE, coarsest))(x)
+    x = layers.Dense(COARSEST**2 * coarsest, use_bias=False, kernel_initializer=_start())(x)
+    x = layers.Reshape((COARSEST, COARSEST, coarsest))(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     for _, channels in finer:
         x = layers.Conv2DTranspose(

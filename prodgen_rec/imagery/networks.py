@@ -17,13 +17,13 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers, ops
 
-LATENT_SIDE = 4
-"""Side of the square latent map, in cells."""
+COARSEST = 4
+"""Side of the coarsest maps of networks that need no latent map of another side, in cells."""
 _MAX_CHANNELS = 256
 
 
-def stages(size: int, width: int) -> list[tuple[int, int]]:
-    """(resolution, channels) of each stage from fine to coarse, ending at 4 × 4.
+def stages(size: int, width: int, side: int = COARSEST) -> list[tuple[int, int]]:
+    """(resolution, channels) of each stage from fine to coarse.
 
     Parameters
     ----------
@@ -31,35 +31,41 @@ def stages(size: int, width: int) -> list[tuple[int, int]]:
         Side of the picture in pixels: 16, 32, 64, …
     width
         Channels at half the picture's resolution; they double with each halving up to 256.
+    side
+        Resolution of the last stage, a power of two below ``size``.
     """
-    n_stages = int(math.log2(size // LATENT_SIDE))
+    n_stages = int(math.log2(size // side))
     return [(size >> (k + 1), min(width << k, _MAX_CHANNELS)) for k in range(n_stages)]
 
 
-def build_encoder(size: int, width: int, latent_channels: int, n_blocks: int) -> keras.Model:
+def build_encoder(
+    size: int, width: int, latent_channels: int, n_blocks: int, *, side: int = COARSEST
+) -> keras.Model:
     """q(z | x): pictures to the mean and log-variance of their latents.
 
     Input float32 (n, size, size, 3) in [-1, 1]; output float32
-    (n, 4, 4, 2 · latent_channels), means first.
+    (n, side, side, 2 · latent_channels), means first.
     """
     x = inputs = keras.Input((size, size, 3), name="picture")
-    for _, channels in stages(size, width):
+    for _, channels in stages(size, width, side):
         x = _convolution(channels, kernel=4, strides=2)(x)
         x = _residual_blocks(x, channels, n_blocks)
     moments = layers.Conv2D(2 * latent_channels, 3, padding="same", dtype="float32")(x)
     return keras.Model(inputs, moments, name="encoder")
 
 
-def build_decoder(size: int, width: int, latent_channels: int, n_blocks: int) -> keras.Model:
+def build_decoder(
+    size: int, width: int, latent_channels: int, n_blocks: int, *, side: int = COARSEST
+) -> keras.Model:
     """p(x | z): latents to pictures.
 
-    Input float32 (n, 4, 4, latent_channels); output float32 (n, size, size, 3), about
+    Input float32 (n, side, side, latent_channels); output float32 (n, size, size, 3), about
     [-1, 1] (not clipped). The last doubling of resolution is a depth-to-space: half of
     the cost of a convolution at full resolution.
     """
-    x = inputs = keras.Input((LATENT_SIDE, LATENT_SIDE, latent_channels), name="latent")
-    for resolution, channels in reversed(stages(size, width)):
-        if resolution > LATENT_SIDE:
+    x = inputs = keras.Input((side, side, latent_channels), name="latent")
+    for resolution, channels in reversed(stages(size, width, side)):
+        if resolution > side:
             x = layers.UpSampling2D(2, interpolation="nearest")(x)
         x = _convolution(channels)(x)
         x = _residual_blocks(x, channels, n_blocks)

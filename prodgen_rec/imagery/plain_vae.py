@@ -19,9 +19,9 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import PlainVAEConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
-from prodgen_rec.imagery.networks import LATENT_SIDE, build_decoder, build_encoder
+from prodgen_rec.imagery.networks import COARSEST, build_decoder, build_encoder
 from prodgen_rec.imagery.pairs import Pairs
-from prodgen_rec.imagery.priors import GaussianPrior, hidden
+from prodgen_rec.imagery.priors import Begin, GaussianPrior, hidden
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -98,7 +98,7 @@ class PlainVAE(ImageModel):
         return tf.zeros(()), tf.zeros(())
 
     def _pictures(self, latents: Any) -> Any:
-        shape = (-1, LATENT_SIDE, LATENT_SIDE, self.config.latent_channels)
+        shape = (-1, COARSEST, COARSEST, self.config.latent_channels)
         return self.decoder_(tf.reshape(latents, shape))
 
     def sample(self, vectors: Vectors, noise: Floats, *, guidance: float = 1.0) -> Photos:
@@ -128,7 +128,7 @@ class PlainCVAE(PlainVAE):
             )
         self._draw = compiled(
             lambda noise, conditions, scale: self.prior_.draw_guided(
-                noise, tf.zeros_like(conditions), [(conditions, scale)]
+                Begin(noise), tf.zeros_like(conditions), [(conditions, scale)]
             )
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import keras
 import numpy as np
@@ -37,6 +37,28 @@ Guidance = Sequence[tuple[Any, Any]]
 """Conditions to go to, one after the other, and how far each time."""
 
 
+class Begin(NamedTuple):
+    """Where the drawing of latents begins.
+
+    Attributes
+    ----------
+    noise
+        Standard normal, (n, latent_size).
+    exemplars
+        Latents to be near to, of the same shape.
+    likeness
+        How near, a scalar from 0, noise alone, to 1, the exemplars themselves.
+    """
+
+    noise: Any
+    exemplars: Any = 0.0
+    likeness: Any = 0.0
+
+    def mixed(self, drawn: Any) -> Any:
+        """A point between what was drawn and the exemplars."""
+        return (1.0 - self.likeness) * drawn + self.likeness * self.exemplars
+
+
 class PriorNetwork(ABC):
     """Networks and the two things one does with them.
 
@@ -51,11 +73,11 @@ class PriorNetwork(ABC):
         """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
 
     @abstractmethod
-    def draw(self, noise: Any, conditions: Any) -> Any:
-        """Latents (n, latent_size) from standard normal noise of the same shape."""
+    def draw(self, begin: Begin, conditions: Any) -> Any:
+        """Latents (n, latent_size) from where they begin."""
 
     @abstractmethod
-    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
         """Latents on a way from the conditions ``start`` to others, step by step.
 
         A strength of 0 leaves a step out, 1 goes all of it, more goes beyond.
@@ -80,12 +102,12 @@ class GaussianPrior(PriorNetwork):
         squared = tf.square(latents - mean) * tf.exp(-log_variance)
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
-    def draw(self, noise: Any, conditions: Any) -> Any:
-        """Mean plus scaled noise."""
+    def draw(self, begin: Begin, conditions: Any) -> Any:
+        """Mean plus scaled noise, drawn towards the exemplars."""
         mean, log_variance = self.moments(conditions)
-        return mean + tf.exp(log_variance / 2) * noise
+        return begin.mixed(mean + tf.exp(log_variance / 2) * begin.noise)
 
-    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
         """Guidance moves mean and scale.
 
         The scale stops where a condition puts it: a strength above 1 exaggerates the mean alone.
@@ -96,7 +118,7 @@ class GaussianPrior(PriorNetwork):
             mean += strength * (here[0] - before[0])
             log_variance += tf.minimum(strength, 1.0) * (here[1] - before[1])
             before = here
-        return mean + tf.exp(log_variance / 2) * noise
+        return begin.mixed(mean + tf.exp(log_variance / 2) * begin.noise)
 
     def moments(self, conditions: Any) -> tuple[Any, Any]:
         """Means and log-variances, both (n, latent_size)."""
@@ -128,12 +150,12 @@ class FlowPrior(PriorNetwork):
         velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
 
-    def draw(self, noise: Any, conditions: Any) -> Any:
-        """Euler steps of equal length."""
+    def draw(self, begin: Begin, conditions: Any) -> Any:
+        """Euler steps of equal length, from the point on the way that is like the exemplars."""
         context = self.context(conditions)
-        return self._flown(noise, lambda velocity: velocity(context))
+        return self._flown(begin, lambda velocity: velocity(context))
 
-    def draw_guided(self, noise: Any, start: Any, steps: Guidance) -> Any:
+    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
         """Euler steps along the guided velocity, which costs one more for each of the steps."""
         first = self.context(start)
         contexts = [(self.context(conditions), strength) for conditions, strength in steps]
@@ -146,16 +168,20 @@ class FlowPrior(PriorNetwork):
                 before = here
             return total
 
-        return self._flown(noise, guided)
+        return self._flown(begin, guided)
 
-    def _flown(self, z: Any, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    def _flown(self, begin: Begin, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
+        length = (1.0 - begin.likeness) / self.n_steps
+
         # A loop is traced once, not once a step: seconds less before the first picture.
         def step(k: Any, z: Any) -> tuple[Any, Any]:
-            time = tf.fill((tf.shape(z)[0], 1), tf.cast(k, tf.float32) / self.n_steps)
+            # All rows are at the same time, and what it does to them is worked out once.
+            time = tf.reshape(begin.likeness + length * tf.cast(k, tf.float32), (1, 1))
             velocity = follow(lambda context: self.velocity([z, time, context]))
-            return k + 1, z + velocity / self.n_steps
+            return k + 1, z + length * velocity
 
-        return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, z))[1]
+        start = begin.mixed(begin.noise)
+        return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, start))[1]
 
 
 class ConditionalPrior:
@@ -251,43 +277,72 @@ class ConditionalPrior:
         )
         return trainer.run(phase, budget)
 
-    def sample(self, preferences: Vectors, codes: Codes, noise: Floats, guidance: float) -> Floats:
-        """Latents float32 (n, latent_size) of preferences, attributes and noise."""
+    def sample(
+        self,
+        preferences: Vectors,
+        codes: Codes,
+        noise: Floats,
+        guidance: float,
+        *,
+        exemplars: Floats | None = None,
+        likeness: float = 0.0,
+    ) -> Floats:
+        """Latents float32 (n, latent_size) of preferences, attributes and noise.
+
+        Parameters
+        ----------
+        exemplars
+            float32 (n, latent_size), latents to be near to.
+        likeness
+            How near, 0 to 1; see `Begin`.
+        """
+        if exemplars is None:
+            exemplars, likeness = np.zeros_like(noise), 0.0
+        standardized = (exemplars - self.latent_mean) / self.latent_scale
         if guidance == 0:
             preferences = np.zeros_like(preferences)
         asked = (codes != UNSAID).any(axis=1) & (guidance > 0)
         rest = self._follow if guidance in (0, 1) else self._guide
-        strength = tf.constant(guidance, tf.float32)
+        settings = tf.constant(guidance, tf.float32), tf.constant(likeness, tf.float32)
         latents = np.empty_like(noise)
         for rows, draw in ((asked, self._ask), (~asked, rest)):
             if not rows.any():  # a graph takes seconds to trace
                 continue
             drawn = by_tiles(
-                lambda *some, draw=draw: draw(*some, strength),
+                lambda *some, draw=draw: draw(*some, *settings),
                 preferences[rows],
                 codes[rows],
                 noise[rows],
+                standardized[rows],
             )
             latents[rows] = drawn * self.latent_scale + self.latent_mean
         return latents
 
-    def _followed(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+    def _followed(
+        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, _: Any, likeness: Any
+    ) -> Any:
         """Draw for the conditions as they are, which costs half of what guidance does."""
-        return self.prior.draw(noise, self._conditions(preferences, codes))
+        begin = Begin(noise, exemplars, likeness)
+        return self.prior.draw(begin, self._conditions(preferences, codes))
 
-    def _guided(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+    def _guided(
+        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, guidance: Any, likeness: Any
+    ) -> Any:
         """Draw for the taste as strongly as guidance says, and nothing that was asked for."""
         without = self._conditions(tf.zeros_like(preferences), codes)
         taste = self._conditions(preferences, codes)
-        return self.prior.draw_guided(noise, without, [(taste, guidance)])
+        begin = Begin(noise, exemplars, likeness)
+        return self.prior.draw_guided(begin, without, [(taste, guidance)])
 
-    def _asked(self, preferences: Any, codes: Any, noise: Any, guidance: Any) -> Any:
+    def _asked(
+        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, guidance: Any, likeness: Any
+    ) -> Any:
         """Draw for what was asked for, more strongly than for the taste that may be against it."""
         nothing = tf.zeros_like(preferences)
         start = self._conditions(nothing, tf.fill(tf.shape(codes), UNSAID))
         wish, both = self._conditions(nothing, codes), self._conditions(preferences, codes)
         steps = [(wish, 1.0 + guidance), (both, guidance)]
-        return self.prior.draw_guided(noise, start, steps)
+        return self.prior.draw_guided(Begin(noise, exemplars, likeness), start, steps)
 
     def _conditions(self, preferences: Any, codes: Any) -> Any:
         """What the network is given, (n, preference_size + values of all attributes)."""

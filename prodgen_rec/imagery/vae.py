@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from prodgen_rec.errors import InputError
 from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
@@ -44,9 +45,14 @@ class ConditionalVAE(ImageModel):
         *,
         guidance: float = 1.0,
         codes: Codes | None = None,
+        exemplars: Floats | None = None,
+        likeness: float | None = None,
     ) -> Photos:
         """Pictures uint8 (n, size, size, 3): `sample_latents`, decoded; see `ImageModel.sample`."""
-        return self.decode(self.sample_latents(vectors, noise, guidance=guidance, codes=codes))
+        latents = self.sample_latents(
+            vectors, noise, guidance=guidance, codes=codes, exemplars=exemplars, likeness=likeness
+        )
+        return self.decode(latents)
 
     def sample_latents(
         self,
@@ -55,6 +61,8 @@ class ConditionalVAE(ImageModel):
         *,
         guidance: float = 1.0,
         codes: Codes | None = None,
+        exemplars: Floats | None = None,
+        likeness: float | None = None,
     ) -> Floats:
         """Latents for preference vectors, which `decode` turns into pictures.
 
@@ -69,6 +77,12 @@ class ConditionalVAE(ImageModel):
         codes
             int (n, n_attributes), attributes that the products shall have, as ``vocabulary_``
             gives them; -1, like None, leaves one open.
+        exemplars
+            float32 (n, latent_size), latents of photos that the pictures shall be like; see
+            `prodgen_rec.imagery.Exemplars`. None draws from noise alone.
+        likeness
+            How much, from 0, not at all, to 1, the very photos; by default what
+            ``config.likeness`` says.
 
         Returns
         -------
@@ -78,11 +92,23 @@ class ConditionalVAE(ImageModel):
         Raises
         ------
         InputError
-            The arrays have other shapes, or hold NaN or infinity; names the row.
+            The arrays have other shapes, or hold NaN or infinity; names the row. Or a number is
+            out of range.
         """
         preferences, noise = self._conditions(vectors, noise, guidance)
         codes = self.vocabulary_.checked(codes, len(noise))
-        return self.prior_.sample(preferences, codes, noise, guidance)
+        likeness = self.config.likeness if likeness is None else likeness
+        if not 0 <= likeness <= 1:
+            raise InputError(f"likeness = {likeness}: expected 0 to 1")
+        if exemplars is not None:
+            exemplars = finite_rows(exemplars, self.latent_size, "exemplars")
+            if len(exemplars) != len(noise):
+                raise InputError(
+                    f"{len(exemplars)} exemplars came with noise for {len(noise)} pictures"
+                )
+        return self.prior_.sample(
+            preferences, codes, noise, guidance, exemplars=exemplars, likeness=likeness
+        )
 
     def decode(self, latents: Floats) -> Photos:
         """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""
@@ -131,14 +157,17 @@ class ConditionalVAE(ImageModel):
             pictures=pictures,
         )
         if config.sharpening_share:
-            drawn = self._drawn(preferences, pairs)
+            drawn = self._drawn(photos, preferences, pairs)
             logs["sharpening"] = autoencoder.sharpen(
                 photos, drawn, trainer, budget.share(config.sharpening_share)
             )
         return logs
 
-    def _drawn(self, preferences: Vectors, pairs: Pairs) -> Floats:
-        """Latents as the prior draws them for users, some of them unknown."""
+    def _drawn(self, photos: Photos, preferences: Vectors, pairs: Pairs) -> Floats:
+        """Latents as the prior draws them for users, some of them unknown.
+
+        What a user took stands for the exemplars that the user will get.
+        """
         rng = np.random.default_rng(self.seed)
         shares = pairs.weights / pairs.weights.sum()
         index = rng.choice(len(shares), _N_DRAWN, p=shares)
@@ -146,10 +175,18 @@ class ConditionalVAE(ImageModel):
         asked = (preferences[pairs.vector_rows[index]] * shown).astype(np.float32)
         codes = self.vocabulary_.checked(None, _N_DRAWN)
         noise = rng.standard_normal((_N_DRAWN, self.latent_size), np.float32)
+        exemplars = self.autoencoder_.moments(photos)[pairs.photo_rows[index], : self.latent_size]
         strengths = np.array_split(np.arange(_N_DRAWN), 2)
         return np.concatenate(
             [
-                self.prior_.sample(asked[rows], codes[rows], noise[rows], guidance)
+                self.prior_.sample(
+                    asked[rows],
+                    codes[rows],
+                    noise[rows],
+                    guidance,
+                    exemplars=exemplars[rows],
+                    likeness=self.config.likeness,
+                )
                 for rows, guidance in zip(strengths, (1.0, self.config.guidance), strict=True)
             ]
         )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdArray
 from prodgen_rec.imagery.attributes import Codes
+from prodgen_rec.imagery.exemplars import Exemplars
 from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.imagery.selection import choose
 from prodgen_rec.personalizer.fitted import Fitted
@@ -34,10 +35,12 @@ class Wish:
         Pictures per user.
     pool
         Candidates per picture.
-    seed, guidance, temperature, diversity
+    seed, guidance, temperature, diversity, likeness
         As there.
     codes
         int32 (n_users, n_attributes), attributes that the products shall have.
+    exemplars
+        Items from whose photos pictures start; None draws them from noise alone.
     """
 
     n: int
@@ -46,7 +49,9 @@ class Wish:
     guidance: float
     temperature: float
     diversity: float
+    likeness: float
     codes: Codes
+    exemplars: Exemplars | None
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < np.inf:
@@ -153,11 +158,24 @@ class _Candidates:
         n = wish.n * wish.pool
         ids = self.user_ids.take(pa.array(rows))
         noise = user_noise(wish.seed, ids, (attempt + 1) * n, model.latent_size)[:, attempt * n :]
+        exemplars = None
+        if wish.exemplars is not None:
+            exemplars = wish.exemplars.draw(
+                ids,
+                self.vectors[rows],
+                (attempt + 1) * n,
+                seed=wish.seed,
+                guidance=wish.guidance,
+                sharpness=model.config.sharpness,
+            )[:, attempt * n :]
+            exemplars = wish.exemplars.latents[exemplars].reshape(-1, model.latent_size)
         drawn = model.sample_latents(
             np.repeat(self.vectors[rows], n, axis=0),
             (np.float32(wish.temperature) * noise).reshape(-1, model.latent_size),
             guidance=wish.guidance,
             codes=np.repeat(wish.codes[rows], n, axis=0),
+            exemplars=exemplars,
+            likeness=wish.likeness,
         )
         return drawn.reshape(len(rows), n, model.latent_size)
 

@@ -21,8 +21,9 @@ from prodgen_rec.catalog import Catalog
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import BundleCorruptError, CatalogError
 from prodgen_rec.ids import IdMap, as_id_array
-from prodgen_rec.imagery.attributes import UNSAID, PhotoAttributes, Vocabulary
+from prodgen_rec.imagery.attributes import UNSAID, Codes, PhotoAttributes, Vocabulary
 from prodgen_rec.imagery.budget import Budget
+from prodgen_rec.imagery.exemplars import Exemplars
 from prodgen_rec.imagery.nearest import ItemLatents
 from prodgen_rec.imagery.pairs import taken_pairs
 from prodgen_rec.imagery.saved import SavedImageModel
@@ -142,6 +143,34 @@ class Fitted:
         vectors = self.recommender.item_vectors_[place]
         known = (place >= 0) & vectors.any(axis=1)
         return TasteReader.fit(self.item_latents[known], vectors[known])
+
+    def exemplars(self, codes: Codes) -> Exemplars | None:
+        """Items from whose photos pictures can start, as far as they have what is asked for.
+
+        Parameters
+        ----------
+        codes
+            int32 (n_attributes,), values of attributes, -1 where any will do.
+
+        Returns
+        -------
+        None if no item that somebody took has all of it.
+        """
+        items, known = self.items.items, self.recommender.items_
+        place = known.find(items.arrow)
+        taken = self.recommender.interactions_.matrix > 0
+        weights = np.where(place >= 0, np.asarray(taken.sum(axis=0))[place], 0).astype(np.float64)
+        of_items = self.model.vocabulary_.codes(self.catalog.attributes)
+        of_items = of_items[self.catalog.photo_index >= 0]
+        fits = ((codes == UNSAID) | (of_items == codes)).all(axis=1) & (weights > 0)
+        if not fits.any():
+            return None
+        return Exemplars(
+            IdMap(items.arrow.filter(pa.array(fits))),
+            self.recommender.item_vectors_[place[fits]],
+            self.item_latents[fits],
+            weights[fits],
+        )
 
     def vectors_of_takers(self, item_ids: pa.Array) -> npt.NDArray[np.float32]:
         """Vectors float32 (n, d) of users who took one item each, as strongly as one can.

@@ -236,6 +236,7 @@ class Personalizer:
         guidance: float | None = None,
         temperature: float = 1.0,
         diversity: float | None = None,
+        likeness: float | None = None,
         conditions: Mapping[str, str] | None = None,
         cold: Cold = "error",
     ) -> Imagined:
@@ -264,6 +265,9 @@ class Personalizer:
         diversity
             0 takes the pictures that suit best, however alike, 1 those that differ most; by
             default what ``config.imagery.diversity`` says.
+        likeness
+            0 invents pictures from noise alone; the more, the nearer they are to the photo of an
+            item that suits the user; by default what ``config.imagery.likeness`` says.
         conditions
             Values of attributes that the products shall have, such as ``{"type": "dress"}``, of
             the attributes that ``config.attributes`` named when the model was fitted.
@@ -281,6 +285,7 @@ class Personalizer:
         history = self._histories(users, events)
         self._checked_cold(history, cold)
         asked = model.vocabulary_.asked(conditions or {})
+        likeness = settings.likeness if likeness is None else likeness
         wish = Wish(
             n=checked_count(n, "pictures"),
             pool=settings.pool,
@@ -288,7 +293,9 @@ class Personalizer:
             guidance=settings.guidance if guidance is None else guidance,
             temperature=temperature,
             diversity=settings.diversity if diversity is None else diversity,
+            likeness=likeness,
             codes=np.tile(asked, (history.n_users, 1)),
+            exemplars=self._fitted().exemplars(asked) if likeness > 0 else None,
         )
         user_vectors = self.recommender_.fold_in(history)
         drawn = draw(self._fitted(), history.users.arrow, user_vectors, wish)
@@ -338,6 +345,8 @@ class Personalizer:
             guidance=guidance,
             temperature=1.0,
             diversity=0.0,
+            likeness=0.0,
+            exemplars=None,
             codes=model.vocabulary_.codes(learned.catalog.attributes.iloc[place]),
         )
         drawn = draw(learned, ids, learned.vectors_of_takers(ids), wish)

@@ -1,0 +1,135 @@
+"""Real photos that the pictures of a user start from.
+
+A preference knows which of the shop's items suit a user far better than a small flow can learn
+to say it in latents. So the prior is a mixture over the photos of the catalogue: first an item is
+drawn, as likely as the user's scores make it, then a latent near that of its photo. Mixtures over
+encoded examples are the exemplar priors of Tomczak & Welling, "VAE with a VampPrior" (AISTATS
+2018), and Norouzi, Fleet & Norouzi, "Exemplar VAE" (NeurIPS 2020); starting a flow on the way
+between noise and an example is from Meng et al., "SDEdit" (ICLR 2022).
+
+This module needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from prodgen_rec.errors import InputError
+from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs
+from prodgen_rec.ids import IdMap
+from prodgen_rec.preferences.topk import top_n
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+_N_LISTED = 64
+"""Best items of a user among which exemplars are drawn; what comes after hardly ever would be."""
+_ITEM, _SLOT, _WHETHER = (np.uint64(k) for k in (1, 2, 3))
+"""Streams of random numbers of a user, told apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """Items from whose photos pictures can start.
+
+    Attributes
+    ----------
+    items
+        At least one item, each with a photo.
+    vectors
+        float32 (n_items, d), their vectors.
+    latents
+        float32 (n_items, latent_size), of their photos.
+    weights
+        float64 (n_items,), at least 0 and not all 0: how often an item is the exemplar of a user
+        whose preference is not known or not followed, for example how many took it.
+
+    Raises
+    ------
+    InputError
+        There are no items, or no weight is above 0.
+    """
+
+    items: IdMap
+    vectors: Floats
+    latents: Floats
+    weights: Doubles
+
+    def __post_init__(self) -> None:
+        if not len(self.items) or not self.weights.sum() > 0:
+            raise InputError(
+                f"exemplars of {len(self.items)} items with a total weight of "
+                f"{float(self.weights.sum()):g}: at least one item that was taken must have a photo"
+            )
+
+    def draw(
+        self,
+        user_ids: pa.Array,
+        preferences: Floats,
+        n: int,
+        *,
+        seed: int,
+        guidance: float,
+        sharpness: float,
+    ) -> npt.NDArray[np.int64]:
+        """Draw n exemplars for each user.
+
+        With guidance 1 an item among a user's best 64 is drawn with a probability in proportion
+        to exp(sharpness · score), scores standardized over these 64; with more, the sharpness is
+        multiplied by it. With less, and for users without a preference, so many of the exemplars
+        are drawn by ``weights`` instead. No item is drawn twice for a user while another is
+        left among the best (the Gumbel trick of Kool, van Hoof & Welling, ICML 2019).
+
+        Parameters
+        ----------
+        user_ids
+            Raw ids, of which chance comes: (seed, user, item) decides, not their order.
+        preferences
+            float32 (n_users, d); a row of zeros is no preference.
+        n
+            Exemplars per user; the first ones stay when more are drawn.
+
+        Returns
+        -------
+        int64 (n_users, n), index in ``items``.
+        """
+        users = hash_ids(user_ids, seed)
+        slots = hash_pairs(users[:, None], np.arange(n, dtype=np.uint64)[None])
+        follows = _uniform(hash_pairs(slots, _WHETHER)) < guidance
+        follows &= preferences.any(axis=1)[:, None]
+        drawn = self._popular(_uniform(hash_pairs(slots, _SLOT)))
+        rows = np.flatnonzero(follows.any(axis=1))
+        if len(rows):
+            strength = sharpness * max(guidance, 1.0)
+            suited = self._suited(users[rows], preferences[rows], n, strength)
+            drawn[rows] = np.where(follows[rows], suited, drawn[rows])
+        return drawn
+
+    def _popular(self, points: Doubles) -> npt.NDArray[np.int64]:
+        edges = np.cumsum(self.weights)
+        index = np.searchsorted(edges, points * edges[-1], side="right")
+        return np.minimum(index, np.flatnonzero(self.weights)[-1])
+
+    def _suited(
+        self, users: Hashes, preferences: Floats, n: int, strength: float
+    ) -> npt.NDArray[np.int64]:
+        listed, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
+        spread = score.std(axis=1, keepdims=True)
+        standardized = (score - score[:, :1]) / np.where(spread > 0, spread, 1.0)
+        keys = hash_pairs(hash_pairs(users, _ITEM)[:, None], self._item_hashes[listed])
+        chance = -np.log(-np.log(_uniform(keys)))
+        order = np.argsort(-(strength * standardized + chance), axis=1, kind="stable")
+        return np.take_along_axis(listed, order[:, np.arange(n) % order.shape[1]], axis=1)
+
+    @property
+    def _item_hashes(self) -> Hashes:
+        return hash_ids(self.items.arrow, 0)
+
+
+def _uniform(hashes: Hashes) -> Doubles:
+    """Numbers between 0 and 1, neither of them included."""
+    return np.asarray(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prodgen_rec.errors import InputError
+from prodgen_rec.ids import IdMap
+from prodgen_rec.imagery.exemplars import Exemplars
+from prodgen_rec.imagery.priors import Begin, FlowPrior
+
+N_USERS, LATENT = 20_000, 8
+
+
+def _exemplars(vectors: np.ndarray, weights: np.ndarray | None = None) -> Exemplars:
+    n = len(vectors)
+    latents = np.random.default_rng(0).normal(size=(n, LATENT)).astype(np.float32)
+    weights = np.ones(n) if weights is None else weights
+    return Exemplars(IdMap(pa.array(np.arange(n))), vectors.astype(np.float32), latents, weights)
+
+
+def _drawn(
+    exemplars: Exemplars, preference: list[float], n: int = 1, guidance: float = 1.0
+) -> np.ndarray:
+    users = pa.array(np.arange(N_USERS))
+    preferences = np.tile(np.float32(preference), (N_USERS, 1))
+    return exemplars.draw(users, preferences, n, seed=0, guidance=guidance, sharpness=2.0)
+
+
+def _shares(drawn: np.ndarray, n_items: int) -> np.ndarray:
+    return np.bincount(drawn.ravel(), minlength=n_items) / drawn.size
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_items_are_drawn_in_proportion_to_the_exponential_of_their_scores(guidance: float) -> None:
+    scores = np.array([0.3, -0.1, 0.9, 0.4, 0.35])
+    expected = np.exp(2.0 * guidance * scores / scores.std())
+    shares = _shares(_drawn(_exemplars(scores[:, None]), [1.0], guidance=guidance), 5)
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.015)
+
+
+def test_without_guidance_or_preference_items_are_drawn_by_their_weights() -> None:
+    weights = np.array([1.0, 0.0, 5.0, 2.0, 2.0])
+    exemplars = _exemplars(np.arange(5.0)[:, None], weights)
+    for preference, guidance in (([0.0], 3.0), ([1.0], 0.0)):
+        shares = _shares(_drawn(exemplars, preference, guidance=guidance), 5)
+        np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.015)
+
+
+def test_between_none_and_full_guidance_the_two_are_mixed() -> None:
+    exemplars = _exemplars(np.arange(5.0)[:, None], np.array([1.0, 0, 0, 0, 0]))
+    full = _shares(_drawn(exemplars, [1.0]), 5)
+    half = _shares(_drawn(exemplars, [1.0], guidance=0.5), 5)
+    np.testing.assert_allclose(half, full / 2 + [0.5, 0, 0, 0, 0], atol=0.015)
+
+
+def test_no_item_is_drawn_twice_while_another_is_left() -> None:
+    drawn = _drawn(_exemplars(np.random.default_rng(1).normal(size=(6, 1))), [1.0], n=6)
+    assert (np.sort(drawn, axis=1) == np.arange(6)).all()
+    drawn = _drawn(_exemplars(np.ones((2, 1))), [1.0], n=5)
+    assert (np.sort(drawn[:, :2], axis=1) == [0, 1]).all()
+
+
+@given(st.permutations(range(7)), st.integers(1, 9))
+@settings(max_examples=20, deadline=None)
+def test_a_draw_depends_on_its_user_alone(order: list[int], n: int) -> None:
+    rng = np.random.default_rng(2)
+    exemplars = _exemplars(rng.normal(size=(90, 4)))
+    ids, preferences = pa.array(list("abcdefg")), rng.normal(size=(7, 4)).astype(np.float32)
+    preferences[3] = 0
+    everyone = exemplars.draw(ids, preferences, 9, seed=3, guidance=0.7, sharpness=1.0)
+    some = exemplars.draw(
+        ids.take(pa.array(order)), preferences[order], n, seed=3, guidance=0.7, sharpness=1.0
+    )
+    np.testing.assert_array_equal(some, everyone[order, :n])
+    other = exemplars.draw(ids, preferences, 9, seed=4, guidance=0.7, sharpness=1.0)
+    assert (other != everyone).any()
+
+
+def test_exemplars_that_nobody_took_are_refused() -> None:
+    with pytest.raises(InputError, match="2 items with a total weight of 0"):
+        _exemplars(np.ones((2, 1)), np.zeros(2))
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.3, 1.0])
+def test_a_flow_goes_the_rest_of_the_way_from_between_noise_and_exemplar(likeness: float) -> None:
+    prior = FlowPrior(LATENT, 3, 16, 2, n_steps=4)
+    weights = prior.velocity.get_weights()
+    weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
+    prior.velocity.set_weights(weights)
+    noise, photo = np.random.default_rng(0).normal(size=(2, 5, LATENT)).astype(np.float32)
+    begin = Begin(tf.constant(noise), tf.constant(photo), tf.constant(likeness))
+    expected = (1 - likeness) * (noise + np.arange(LATENT)) + likeness * photo
+    np.testing.assert_allclose(prior.draw(begin, tf.zeros((5, 3))), expected, atol=1e-5)
