@@ -33,7 +33,7 @@ In the order in which data flows:
 
 - `prodgen_rec.errors`: every exception that is raised on purpose.
 - `prodgen_rec.evaluation`: judges of lists and pictures, each figure with its interval.
-- `prodgen_rec.display`: contact sheets, training curves, and the gallery page.
+- `prodgen_rec.display`: contact sheets, training curves, the gallery page, and reports.
 - `prodgen_rec.datasets`: a synthetic shop in which everybody's taste is known.
 - `prodgen_rec.testing`: contracts that recommenders and image models must pass, your own too.
 
