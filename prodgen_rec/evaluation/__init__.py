@@ -1,6 +1,7 @@
 """Judges of lists and pictures, each figure with its interval.
 
-`ranking` judges recommended lists; `bootstrap` gives the intervals and the paired test.
+`ranking` judges recommended lists; `bootstrap` gives the intervals and the paired test;
+`report` says in words, tables and pictures what was found of an image model.
 """
 
 from prodgen_rec.evaluation.bootstrap import (

@@ -205,10 +205,36 @@ def memorization(training: Features, held_out: Features, made: Features) -> Memo
 
 def nearest_distances(training: Features, pictures: Features) -> Doubles:
     """Euclidean distance of each picture to the nearest training photo, float64 (n,)."""
+    return nearest_photos(training, pictures)[1]
+
+
+def nearest_photos(training: Features, pictures: Features) -> tuple[npt.NDArray[np.int64], Doubles]:
+    """The training photo that is nearest to each picture.
+
+    Parameters
+    ----------
+    training, pictures
+        A judge's features, shapes (m, d) and (n, d).
+
+    Returns
+    -------
+    row
+        Its row among the training photos, the first of equally near ones, int64 (n,).
+    distance
+        Euclidean distance to it, float64 (n,).
+
+    Raises
+    ------
+    InputError
+        A set has fewer than two pictures, or the features do not fit or are not finite.
+    """
     _check_pair(training, pictures)
-    blocks = (pictures[start : start + 1024] for start in range(0, len(pictures), 1024))
-    squared = np.concatenate([_squared_distances(training, b).min(axis=0) for b in blocks])
-    return np.asarray(np.sqrt(squared))
+    rows, squared = [], []
+    for start in range(0, len(pictures), 1024):
+        block = _squared_distances(training, pictures[start : start + 1024])
+        rows.append(block.argmin(axis=0))
+        squared.append(block.min(axis=0))
+    return np.concatenate(rows), np.sqrt(np.concatenate(squared))
 
 
 @dataclass(frozen=True)
