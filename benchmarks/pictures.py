@@ -4,6 +4,7 @@
 
 Trains one model on nine tenths of the photos and the training pairs of core53, and judges it on
 the other tenth and the held-out purchases, by EfficientNet-Lite2 at 128 px, which no loss uses.
+Beside its figures, figures.json, a row gets a page for people, report.html.
 The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion.
 A run that was stopped goes on from its checkpoints.
 """
@@ -21,12 +22,20 @@ import numpy as np
 import pandas as pd
 
 import prodgen_rec as pg
-from prodgen_rec.display import comparison_rows
+from prodgen_rec.display import ReportSection, comparison_rows, write_report
 from prodgen_rec.evaluation.bootstrap import Interval
-from prodgen_rec.evaluation.fidelity import diversity, fidelity_report, kernel_distance
+from prodgen_rec.evaluation.fidelity import (
+    Diversity,
+    diversity,
+    fidelity_report,
+    kernel_distance,
+    nearest_photos,
+)
+from prodgen_rec.evaluation.findings import DrawnPictures, ImageEvaluation
 from prodgen_rec.evaluation.judge import pretrained_judge
 from prodgen_rec.evaluation.judged_items import JudgedItems
 from prodgen_rec.evaluation.personalization import brackets, match_auc
+from prodgen_rec.evaluation.report import image_report
 from prodgen_rec.imagery import (
     DCGAN,
     Budget,
@@ -70,6 +79,7 @@ ROWS: dict[str, tuple[type[ImageModel], Any]] = {
 }
 N_JUDGED = 2000
 N_USERS = 2000
+N_SHOWN = 10
 SIZE = 64
 
 
@@ -97,8 +107,9 @@ def main() -> None:
     ways = [(guidance, 1) for guidance in arguments.guidance]
     if hasattr(model, "sample_latents"):
         ways += [(1.0, pool) for pool in arguments.pool]
-    figures |= judged(model, shop, ways, out)
-    (out / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    found, evaluation = judged(model, shop, ways, out)
+    (out / "figures.json").write_text(json.dumps(figures | found, indent=1), encoding="utf-8")
+    write_page(evaluation, shop, out)
 
 
 class Shop:
@@ -149,53 +160,90 @@ def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
 
 def judged(
     model: ImageModel, shop: Shop, ways: list[tuple[float, int]], out: Path
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], ImageEvaluation]:
     """All figures of a model for each guidance and pool, and pictures to look at."""
     features = shop.judged_photos()
     training, held_out = features[~shop.held_out], features[shop.held_out]
     figures: dict[str, Any] = {}
     sheet = {"photos": shop.photos[shop.held_out][:12]}
-    rebuilt = reconstructed(model, shop.photos[shop.held_out])
+    rebuilt, rebuilt_kernel = reconstructed(model, shop.photos[shop.held_out]), None
     if rebuilt is not None:
         sheet["rebuilt"] = rebuilt[:12]
-        figures["rebuilt"] = tell(
-            "rebuilt", kernel_distance(held_out, shop.judge.features(rebuilt))
-        )
+        rebuilt_kernel = kernel_distance(held_out, shop.judge.features(rebuilt))
+        figures["rebuilt"] = tell("rebuilt", rebuilt_kernel)
     users = served_users(shop)
     vectors = shop.recommender.fold_in(shop.history.for_users(users))
     items = JudgedItems(shop.catalog.with_photo(), in_item_order(shop, features), shop.judge.name)
     future = pairs_of(shop, users)
+    drawn = {}
     for guidance, pool in ways:
         way = f"guidance {guidance:g}" + f", pool {pool}" * (pool > 1)
         made = pictures(model, shop, users, vectors, guidance, pool)
         seen = shop.judge.features(made)
-        report = fidelity_report(training, held_out, seen[::4][:N_JUDGED])
-        auc = match_auc(np.repeat(users, 4), seen, future, items)
-        apart = diversity(np.repeat(users, 4), items.directions_of(seen))
+        nearest, _ = nearest_photos(training, seen[::4][:N_SHOWN])
+        drawn[way] = one = DrawnPictures(
+            fidelity_report(training, held_out, seen[::4][:N_JUDGED]),
+            match_auc(np.repeat(users, 4), seen, future, items),
+            diversity(np.repeat(users, 4), items.directions_of(seen)),
+            images=made[::4][:N_SHOWN],
+            nearest=shop.photos[np.flatnonzero(~shop.held_out)[nearest]],
+        )
         figures[way] = {
-            "fidelity": report.to_dict(),
-            "match_auc": vars(auc.mean),
-            "shuffled": auc.permuted_mean,
-            "diversity": vars(apart),
+            "fidelity": one.fidelity.to_dict(),
+            "match_auc": vars(one.match.mean),
+            "shuffled": one.match.permuted_mean,
+            "diversity": vars(one.diversity),
         }
-        tell(way, report.kernel)
-        print(f"  coverage {report.among.coverage:.3f} of {report.among_floor.coverage:.3f}, {auc}")
+        tell(way, one.fidelity.kernel)
+        among, floor = one.fidelity.among, one.fidelity.among_floor
+        print(f"  coverage {among.coverage:.3f} of {floor.coverage:.3f}, {one.match}")
         for user in range(2):
             sheet[f"user {user}, {way}"] = np.concatenate(
                 [made[4 * user : 4 * user + 4], made[40 + 4 * user : 48 + 4 * user]]
             )
     noise = user_noise(0, users, 1, model.latent_size)[:, 0]
     unknown = model.sample(np.zeros_like(vectors), noise)
-    figures["cold"] = tell("cold", kernel_distance(held_out, shop.judge.features(unknown)))
+    unknown_kernel = kernel_distance(held_out, shop.judge.features(unknown))
+    figures["cold"] = tell("cold", unknown_kernel)
     comparison_rows(sheet, out / "sheet.png")
     lists = shop.recommender.recommend(users, 10)
     taken = shop.history.for_users(users)
     history = table_of(taken)
-    figures["real"] = {
-        name: vars(one.mean) for name, one in brackets(items, future, history, lists).items()
-    }
+    real = brackets(items, future, history, lists)
+    figures["real"] = {name: vars(one.mean) for name, one in real.items()}
     print({name: round(one["value"], 3) for name, one in figures["real"].items()})
-    return figures
+    real_diversity = listed_diversity(lists, items)
+    figures["real_diversity"] = vars(real_diversity)
+    evaluation = ImageEvaluation(
+        drawn,
+        real,
+        photos=shop.photos[shop.held_out][:N_SHOWN],
+        rebuilt=None if rebuilt is None else rebuilt[:N_SHOWN],
+        rebuilt_kernel=rebuilt_kernel,
+        unknown_kernel=unknown_kernel,
+        real_diversity=real_diversity,
+    )
+    return figures, evaluation
+
+
+def write_page(evaluation: ImageEvaluation, shop: Shop, out: Path) -> None:
+    """The figures as a page for people."""
+    report = image_report(evaluation)
+    write_report(
+        out / "report.html",
+        [ReportSection(**section) for section in report.sections],
+        title=f"H&M, model “{out.name}”",
+        note=f"{shop.catalog.size} pixels, {np.sum(~shop.held_out):,} photos to learn from, "
+        f"{np.sum(shop.held_out):,} held out. {report.note}",
+        summary=report.summary,
+    )
+
+
+def listed_diversity(lists: pd.DataFrame, items: JudgedItems) -> Diversity:
+    """Diversity of the photos of each user's first four recommendations."""
+    first = lists[lists["rank"] <= 4]
+    rows = items.items.find(first["item_id"].to_numpy())
+    return diversity(first["user_id"].to_numpy()[rows >= 0], items.directions[rows[rows >= 0]])
 
 
 def pictures(
