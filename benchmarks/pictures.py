@@ -16,12 +16,13 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import prodgen_rec as pg
+from prodgen_rec.catalog.catalog import PhotoReport
 from prodgen_rec.display import ReportSection, comparison_rows, write_report
 from prodgen_rec.evaluation.bootstrap import Interval
 from prodgen_rec.evaluation.fidelity import (
@@ -36,6 +37,7 @@ from prodgen_rec.evaluation.judge import pretrained_judge
 from prodgen_rec.evaluation.judged_items import JudgedItems
 from prodgen_rec.evaluation.personalization import brackets, match_auc
 from prodgen_rec.evaluation.report import image_report
+from prodgen_rec.ids import as_id_array
 from prodgen_rec.imagery import (
     DCGAN,
     Budget,
@@ -50,22 +52,25 @@ from prodgen_rec.imagery import (
     taken_pairs,
 )
 from prodgen_rec.imagery.noise import user_noise
-from prodgen_rec.imagery.selection import choose
-from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import build_interactions
-from prodgen_rec.personalizer.fitted import photo_rows
+from prodgen_rec.personalizer.drawing import Wish, draw
+from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 
 FULL = {
-    "width": 24,
-    "latent_channels": 16,
-    "batch_size": 32,
+    "width": 32,
+    "n_blocks": 1,
+    "latent_side": 8,
+    "latent_channels": 8,
+    "kl_weight": 1e-2,
+    "learning_rate": 1.5e-3,
     "perceptual_weight": 0.1,
     "mirror": True,
-    "prior_width": 384,
+    "prior_width": 432,
     "prior_batch_size": 256,
     "prior_share": 0.2,
     "flow_steps": 4,
-    "sharpening_share": 0.5,
+    "likeness": 0.3,
+    "sharpening_share": 0.4,
 }
 ROWS: dict[str, tuple[type[ImageModel], Any]] = {
     "full": (ConditionalVAE, ImageryConfig(**FULL)),
@@ -90,9 +95,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--out", type=Path, default=Path("build/pictures"))
     parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 2, 3])
-    parser.add_argument(
-        "--pool", type=int, nargs="*", default=[4, 16], help="candidates per picture, at guidance 1"
-    )
+    parser.add_argument("--pool", type=int, nargs="*", default=[4], help="at guidance 1")
+    parser.add_argument("--likeness", type=float, nargs="*", default=[0.0], help="at guidance 1")
     arguments = parser.parse_args()
     data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data")) / "hm_fashion"
     if not data.is_dir():
@@ -104,12 +108,25 @@ def main() -> None:
     start = time.monotonic()
     model = trained(arguments.row, shop, arguments.minutes, out)
     figures = {"row": arguments.row, "minutes": (time.monotonic() - start) / 60}
-    ways = [(guidance, 1) for guidance in arguments.guidance]
-    if hasattr(model, "sample_latents"):
-        ways += [(1.0, pool) for pool in arguments.pool]
+    ways = [Way(guidance=guidance) for guidance in arguments.guidance]
+    if isinstance(model, ConditionalVAE):
+        ways += [Way(pool=pool) for pool in arguments.pool]
+        ways += [Way(likeness=likeness) for likeness in arguments.likeness]
     found, evaluation = judged(model, shop, ways, out)
     (out / "figures.json").write_text(json.dumps(figures | found, indent=1), encoding="utf-8")
     write_page(evaluation, shop, out)
+
+
+class Way(NamedTuple):
+    """How pictures are drawn; what is None is what the settings of the model say."""
+
+    guidance: float = 1.0
+    pool: int | None = None
+    likeness: float | None = None
+
+    def __str__(self) -> str:
+        said = (f"{name} {value:g}" for name, value in self._asdict().items() if value is not None)
+        return ", ".join(said)
 
 
 class Shop:
@@ -128,15 +145,20 @@ class Shop:
         n = self.catalog.report.n_photos
         self.held_out = np.random.default_rng(0).permutation(n) < n // 10
         self.recommender = pg.ALS(factors=128, regularization=10.0, alpha=4.0).fit(self.history)
-        # Rows of all photos, and of those that a model may see.
         self.photos = np.asarray(self.catalog.photos)
-        self.training_row = np.where(self.held_out, -1, np.cumsum(~self.held_out) - 1)
-        rows = photo_rows(self.history.items, self.catalog)
-        # Row of the training photo of each item of the log, -1 where there is none.
-        self.item_rows = np.where(rows < 0, -1, self.training_row[rows]).astype(np.int64)
-        self.pairs = taken_pairs(self.recommender, self.item_rows)
+        self.known = self._known_catalog()
+        self.pairs = taken_pairs(self.recommender, photo_rows(self.history.items, self.known))
         self.judge = pretrained_judge()
         self._cache = cache
+
+    def _known_catalog(self) -> pg.Catalog:
+        """The catalogue as a model may see it, without the photos that are held out."""
+        catalog = self.catalog
+        place = np.where(self.held_out, -1, np.cumsum(~self.held_out) - 1)
+        index = np.where(catalog.photo_index < 0, -1, place[catalog.photo_index]).astype(np.int64)
+        photos = self.photos[~self.held_out]
+        report = PhotoReport(len(catalog.items), len(photos))
+        return pg.Catalog(catalog.items, catalog.attributes, photos, index, report)
 
     def judged_photos(self) -> np.ndarray:
         """The judge's features of all photos, kept for the next run."""
@@ -152,16 +174,16 @@ def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
     if (out / "image_model.json").exists():
         return kind.load(out)
     model = kind(config).fit(
-        shop.photos[~shop.held_out], shop.pairs, Budget(minutes=minutes), checkpoint_folder=out
+        shop.known.photos, shop.pairs, Budget(minutes=minutes), checkpoint_folder=out
     )
     model.save(out)
     return model
 
 
 def judged(
-    model: ImageModel, shop: Shop, ways: list[tuple[float, int]], out: Path
+    model: ImageModel, shop: Shop, ways: list[Way], out: Path
 ) -> tuple[dict[str, Any], ImageEvaluation]:
-    """All figures of a model for each guidance and pool, and pictures to look at."""
+    """All figures of a model for each way to draw, and pictures to look at."""
     features = shop.judged_photos()
     training, held_out = features[~shop.held_out], features[shop.held_out]
     figures: dict[str, Any] = {}
@@ -175,18 +197,20 @@ def judged(
     vectors = shop.recommender.fold_in(shop.history.for_users(users))
     items = JudgedItems(shop.catalog.with_photo(), in_item_order(shop, features), shop.judge.name)
     future = pairs_of(shop, users)
+    # Pictures come best first: one of each user, of every rank as often.
+    alike = 4 * np.arange(N_USERS) + np.arange(N_USERS) % 4
     drawn = {}
-    for guidance, pool in ways:
-        way = f"guidance {guidance:g}" + f", pool {pool}" * (pool > 1)
-        made = pictures(model, shop, users, vectors, guidance, pool)
+    for one_way in ways:
+        way = str(one_way)
+        made = pictures(model, shop, users, vectors, one_way)
         seen = shop.judge.features(made)
-        nearest, _ = nearest_photos(training, seen[::4][:N_SHOWN])
+        nearest, _ = nearest_photos(training, seen[alike[:N_SHOWN]])
         drawn[way] = one = DrawnPictures(
-            fidelity_report(training, held_out, seen[::4][:N_JUDGED]),
+            fidelity_report(training, held_out, seen[alike]),
             match_auc(np.repeat(users, 4), seen, future, items),
             diversity(np.repeat(users, 4), items.directions_of(seen)),
-            images=made[::4][:N_SHOWN],
-            nearest=shop.photos[np.flatnonzero(~shop.held_out)[nearest]],
+            images=made[alike[:N_SHOWN]],
+            nearest=shop.known.photos[nearest],
         )
         figures[way] = {
             "fidelity": one.fidelity.to_dict(),
@@ -201,8 +225,7 @@ def judged(
             sheet[f"user {user}, {way}"] = np.concatenate(
                 [made[4 * user : 4 * user + 4], made[40 + 4 * user : 48 + 4 * user]]
             )
-    noise = user_noise(0, users, 1, model.latent_size)[:, 0]
-    unknown = model.sample(np.zeros_like(vectors), noise)
+    unknown = pictures(model, shop, users, np.zeros_like(vectors), Way())[alike]
     unknown_kernel = kernel_distance(held_out, shop.judge.features(unknown))
     figures["cold"] = tell("cold", unknown_kernel)
     comparison_rows(sheet, out / "sheet.png")
@@ -247,23 +270,38 @@ def listed_diversity(lists: pd.DataFrame, items: JudgedItems) -> Diversity:
 
 
 def pictures(
-    model: Any, shop: Shop, users: np.ndarray, vectors: np.ndarray, guidance: float, pool: int
+    model: ImageModel, shop: Shop, users: np.ndarray, vectors: np.ndarray, way: Way
 ) -> np.ndarray:
-    """Four pictures of each user, uint8 (4 · n_users, size, size, 3), the best of each pool."""
-    n = 4 * pool
-    noise = user_noise(0, users, n, model.latent_size).reshape(-1, model.latent_size)
-    repeated = np.repeat(vectors, n, axis=0)
-    if pool == 1:
-        return model.sample(repeated, noise, guidance=guidance)
-    latents = model.sample_latents(repeated, noise, guidance=guidance)
-    encoded = model.encode(shop.photos[~shop.held_out])
-    items, rows = np.flatnonzero(shop.item_rows >= 0), shop.item_rows[shop.item_rows >= 0]
-    reader = TasteReader.fit(encoded[rows], shop.recommender.item_vectors_[items])
-    scores = np.vecdot(reader.vectors(latents), repeated).reshape(-1, n)
-    candidates = latents.reshape(len(users), n, -1)
-    picks = choose(scores, candidates - encoded.mean(axis=0), 4, diversity=0.3)
-    chosen = np.take_along_axis(candidates, picks[..., None], axis=1)
-    return model.decode(chosen.reshape(-1, model.latent_size))
+    """Four pictures of each user, uint8 (4 · n_users, size, size, 3), as a personalizer draws."""
+    if not isinstance(model, ConditionalVAE):
+        noise = user_noise(0, users, 4, model.latent_size).reshape(-1, model.latent_size)
+        return model.sample(np.repeat(vectors, 4, axis=0), noise, guidance=way.guidance)
+    config, index = model.config, shop.known.photo_index
+    learned = Fitted(
+        pg.PersonalizerConfig(imagery=config),
+        0,
+        shop.recommender,
+        shop.known,
+        model,
+        model.encode(shop.known.photos)[index[index >= 0]],
+        {},
+    )
+    likeness = config.likeness if way.likeness is None else way.likeness
+    unsaid = model.vocabulary_.asked({})
+    wish = Wish(
+        n=4,
+        pool=way.pool or config.pool,
+        seed=0,
+        guidance=way.guidance,
+        temperature=1.0,
+        diversity=config.diversity,
+        likeness=likeness,
+        codes=np.tile(unsaid, (len(users), 1)),
+        exemplars=learned.exemplars(unsaid) if likeness > 0 else None,
+    )
+    drawn = draw(learned, as_id_array(users), vectors, wish)
+    print(f"{way}: {drawn.n_rejected} of {len(drawn.latents)} were copies and drawn again")
+    return model.decode(drawn.latents)
 
 
 def tell(what: str, distance: Interval) -> dict[str, float]:

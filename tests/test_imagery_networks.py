@@ -25,7 +25,7 @@ N_BLOCKS = 1
 
 def _all_networks() -> list[keras.Model]:
     return [
-        build_encoder(32, 4, 2, N_BLOCKS),
+        build_encoder(32, 4, 2),
         build_decoder(32, 4, 2, N_BLOCKS),
         build_gaussian_prior(16, 5, 8),
         build_flow_context(5, 8, 2),
@@ -50,7 +50,7 @@ def _run(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 def test_shapes(size: int) -> None:
-    encoder = build_encoder(size, 4, 3, N_BLOCKS)
+    encoder = build_encoder(size, 4, 3)
     decoder = build_decoder(size, 4, 3, N_BLOCKS)
     photos = np.zeros((2, size, size, 3), np.float32)
     assert encoder(photos).shape == (2, 4, 4, 6)

@@ -14,16 +14,19 @@ from PIL import Image, ImageFilter
 from prodgen_rec.datasets import make_shop
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig, Pairs
 from prodgen_rec.imagery.adversary import (
+    COMPARED,
     Adversary,
     SpectralConv2D,
     augmented,
+    compared,
     discriminator_loss,
     generator_loss,
 )
 from prodgen_rec.imagery.autoencoder import mirrored, to_unit
-from prodgen_rec.imagery.perceptual import PerceptualDistance
+from prodgen_rec.imagery.perceptual import PerceptualDistance, as_seen
 
 SIZE = 32
+SEED = tf.constant([1, 2])
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +110,7 @@ def test_discriminators_learn_to_tell_blurred_photos(photos: np.ndarray) -> None
     def step(seed: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = discriminator_loss(
-                adversary.logits(real, seed), adversary.logits(made, seed + 1)
+                *(adversary.logits(adversary.look(x, seed)) for x in (real, made))
             )
         variables = [v.value for v in adversary.variables]
         optimizer.apply(tape.gradient(loss, variables), adversary.variables)
@@ -116,8 +119,29 @@ def test_discriminators_learn_to_tell_blurred_photos(photos: np.ndarray) -> None
     losses = [float(step(tf.constant([3, i], tf.int64))) for i in range(40)]
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
     fresh = to_unit(photos[32:]), to_unit(blurred(photos[32:], 1))
-    seen = [generator_loss(adversary.logits(x, tf.constant([1, 2]))) for x in fresh]
+    seen = [generator_loss(adversary.logits(adversary.look(x, SEED))) for x in fresh]
     assert float(seen[1]) > float(seen[0]) + 0.3  # blurred ones seem less real
+
+
+def test_a_photo_and_its_copy_are_looked_at_alike(photos: np.ndarray) -> None:
+    adversary = Adversary(SIZE, seed=0)
+    photo = adversary.look(to_unit(photos[:4]), SEED)
+    half = np.concatenate([photos[:2], photos[6:8]])
+    other = adversary.look(to_unit(half), SEED)
+    assert float(compared(photo, other, 2)) < 1e-5
+    assert float(compared(photo, other, 4)) > 0.1
+    assert {name: photo[name].shape[1] for name in COMPARED} == {
+        "stage_1": 32,
+        "stage_2": 16,
+        "stage_3": 8,
+        "stage_5": 4,
+    }
+
+
+def test_pictures_are_enlarged_bicubically(photos: np.ndarray) -> None:
+    seen = as_seen(to_unit(photos[:3]), side=2 * SIZE).numpy()
+    expected = keras.ops.image.resize(photos[:3].astype(np.float32), (64, 64), "bicubic")
+    np.testing.assert_allclose(seen, expected, atol=0.01)
 
 
 def test_augmented_pictures_are_moved_together_and_recolored_each_by_itself() -> None:

@@ -8,6 +8,7 @@ beginning, which is what a budget of minutes needs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,9 +16,16 @@ import tensorflow as tf
 from keras import layers, ops
 
 from prodgen_rec.imagery.efficientnet import load_efficientnet_lite
+from prodgen_rec.imagery.perceptual import as_seen, distance_of_maps
 from prodgen_rec.imagery.runtime import dtype_policy, seeded
 
-STAGES = ("stage_1", "stage_2", "stage_3", "stage_5")
+JUDGED = ("stage_2", "stage_3", "stage_5", "stage_7")
+"""What discriminators look at."""
+COMPARED = ("stage_1", "stage_2", "stage_3", "stage_5")
+"""Where a picture is compared with the photo that it was made from."""
+_STAGES = ("stage_1", *JUDGED)
+_LARGEST = 128
+"""The network was trained on large pictures, and sees more in small ones when they are enlarged."""
 _PROJECTED, _CHANNELS, _MOST_CHANNELS = 32, 24, 96
 _COARSEST = 4
 """Side of the maps of logits."""
@@ -25,6 +33,8 @@ _COARSEST = 4
 
 class Adversary:
     """One discriminator for each of four stages of EfficientNet-Lite0.
+
+    Pictures are shown to it at twice their size, up to 128 pixels a side.
 
     Parameters
     ----------
@@ -43,32 +53,46 @@ class Adversary:
 
     def __init__(self, size: int, *, seed: int) -> None:
         with dtype_policy("float32"), seeded(seed):
-            self._network = load_efficientnet_lite("lite0", input_size=size, outputs=STAGES)
-            self._heads = [_head(output.shape[1:]) for output in self._network.outputs]
+            self._side = max(size, min(2 * size, _LARGEST))
+            self._network = load_efficientnet_lite("lite0", input_size=self._side, outputs=_STAGES)
+            self._heads = {
+                name: _head(output.shape[1:])
+                for name, output in zip(_STAGES, self._network.outputs, strict=True)
+                if name in JUDGED
+            }
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What is trained."""
-        return [v for head in self._heads for v in head.trainable_variables]
+        return [v for head in self._heads.values() for v in head.trainable_variables]
 
     @property
     def statistics(self) -> list[keras.Variable]:
         """What a step changes besides."""
-        return [v for head in self._heads for v in head.non_trainable_variables]
+        return [v for head in self._heads.values() for v in head.non_trainable_variables]
 
-    def logits(self, pictures: Any, seed: Any) -> list[Any]:
-        """Maps of logits, above 0 where a picture seems real.
+    def look(self, pictures: Any, seed: Any) -> dict[str, Any]:
+        """Feature maps of augmented pictures, by stage.
 
         Parameters
         ----------
         pictures
             float32 (n, size, size, 3) in [-1, 1]; what leaves that range is cut off.
         seed
-            int (2,), of the augmentation.
+            int (2,), of the augmentation, which changes equal places in two batches of equal
+            length alike.
         """
         seen = augmented(tf.clip_by_value(pictures, -1.0, 1.0), seed)
-        maps = self._network((seen + 1.0) * 127.5)
-        return [head(one, training=True) for head, one in zip(self._heads, maps, strict=True)]
+        return dict(zip(_STAGES, self._network(as_seen(seen, side=self._side)), strict=True))
+
+    def logits(self, maps: Mapping[str, Any]) -> list[Any]:
+        """Maps of logits of what `look` gave, above 0 where a picture seems real."""
+        return [head(maps[name], training=True) for name, head in self._heads.items()]
+
+
+def compared(one: Mapping[str, Any], other: Mapping[str, Any], n: int) -> Any:
+    """Perceptual distance of the first n of some pictures to others, by what `look` gave."""
+    return distance_of_maps(*([maps[name][:n] for name in COMPARED] for maps in (one, other)))
 
 
 def discriminator_loss(real: list[Any], made: list[Any]) -> Any:

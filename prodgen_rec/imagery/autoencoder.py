@@ -11,7 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from prodgen_rec.imagery.adversary import Adversary, discriminator_loss, generator_loss
+from prodgen_rec.imagery.adversary import (
+    Adversary,
+    compared,
+    discriminator_loss,
+    generator_loss,
+)
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import build_decoder, build_encoder
@@ -57,7 +62,8 @@ class Autoencoder:
 
     def fit(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
         """Train on photos uint8 (n, size, size, 3) and return the log."""
-        config, distance = self.config, self._distance()
+        config = self.config
+        distance = PerceptualDistance(config.size) if config.perceptual_weight > 0 else None
         with dtype_policy(training_precision(config.precision)):
             encoder, decoder = _build(config, self.seed)
 
@@ -123,7 +129,7 @@ class Autoencoder:
         drawn
             float32 (n_drawn, latent_size), latents that the prior drew.
         """
-        config, distance = self.config, self._distance()
+        config = self.config
         adversary = Adversary(config.size, seed=self.seed)
         moments = self.moments(photos)
         with dtype_policy(training_precision(config.precision)):
@@ -137,16 +143,22 @@ class Autoencoder:
             noise = tf.random.stateless_normal(tf.shape(mean), seed)
             encoded = mean + tf.exp(log_variance / 2) * noise
             made = decoder(self._as_map(tf.concat([encoded, latents[half:]], axis=0)))
-            rebuilt, originals = made[:half], pictures[:half]
-            l1 = tf.reduce_mean(tf.abs(originals - rebuilt))
-            l2 = tf.reduce_mean(tf.square(originals - rebuilt))
-            on_made = adversary.logits(made, seed + 1)
-            on_real = adversary.logits(mirrored(pictures, seed + 2), seed + 3)
-            losses = {"l1": l1, "l2": l2, "adversarial": generator_loss(on_made)}
-            total = l1 + l2 + config.adversarial_weight * losses["adversarial"]
-            if distance:
-                losses["perceptual"] = distance(originals, rebuilt)
-                total += config.perceptual_weight * losses["perceptual"]
+            error = pictures[:half] - made[:half]
+            l1, l2 = tf.reduce_mean(tf.abs(error)), tf.reduce_mean(tf.square(error))
+            # A photo and what was made from it are looked at alike, and once for both losses.
+            if config.mirror:
+                made, pictures = mirrored(made, seed + 1), mirrored(pictures, seed + 1)
+            seen_made, seen = adversary.look(made, seed + 2), adversary.look(pictures, seed + 2)
+            on_made, on_real = adversary.logits(seen_made), adversary.logits(seen)
+            perceptual = compared(seen, seen_made, half)
+            losses = {
+                "l1": l1,
+                "l2": l2,
+                "perceptual": perceptual,
+                "adversarial": generator_loss(on_made),
+            }
+            total = l1 + l2 + config.perceptual_weight * perceptual
+            total += config.adversarial_weight * losses["adversarial"]
             against = discriminator_loss(on_real, on_made)
             return {"decoder": total, "discriminator": against, **losses}
 
@@ -179,10 +191,6 @@ class Autoencoder:
         self.decoder.set_weights(decoder.get_weights())
         return log
 
-    def _distance(self) -> PerceptualDistance | None:
-        wanted = self.config.perceptual_weight > 0
-        return PerceptualDistance(self.config.size) if wanted else None
-
     def moments(self, photos: Photos) -> Floats:
         """Means and log-variances, float32 (n, 2 · latent_size), of q(z | x)."""
         return by_tiles(self._encode, photos)
@@ -208,10 +216,9 @@ def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
 
 
 def _build(config: ImageryConfig, seed: int) -> tuple[keras.Model, keras.Model]:
-    shape = (config.size, config.width, config.latent_channels, config.n_blocks)
+    shape, side = (config.size, config.width, config.latent_channels), config.latent_side
     with seeded(seed):
-        encoder = build_encoder(*shape, side=config.latent_side)
-        return encoder, build_decoder(*shape, side=config.latent_side)
+        return build_encoder(*shape, side=side), build_decoder(*shape, config.n_blocks, side=side)
 
 
 def _moments(encoded: Any) -> Any:

@@ -27,7 +27,7 @@ class ImageryConfig(BaseModel):
     width
         Channels at half the picture's resolution; the cost of decoding grows with its square.
     n_blocks
-        Residual blocks per resolution, beside one plain convolution.
+        Residual blocks of the decoder per resolution, beside one plain convolution.
     latent_side, latent_channels
         Side of the latent map in cells, 4 or 8 and less than ``size``, and its channels. A finer
         map keeps where things are; a coarse one leaves more to the networks.

@@ -39,7 +39,7 @@ def stages(size: int, width: int, side: int = COARSEST) -> list[tuple[int, int]]
 
 
 def build_encoder(
-    size: int, width: int, latent_channels: int, n_blocks: int, *, side: int = COARSEST
+    size: int, width: int, latent_channels: int, *, side: int = COARSEST
 ) -> keras.Model:
     """q(z | x): pictures to the mean and log-variance of their latents.
 
@@ -49,7 +49,6 @@ def build_encoder(
     x = inputs = keras.Input((size, size, 3), name="picture")
     for _, channels in stages(size, width, side):
         x = _convolution(channels, kernel=4, strides=2)(x)
-        x = _residual_blocks(x, channels, n_blocks)
     moments = layers.Conv2D(2 * latent_channels, 3, padding="same", dtype="float32")(x)
     return keras.Model(inputs, moments, name="encoder")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from prodgen_rec.imagery.efficientnet import load_efficientnet_lite
@@ -42,12 +44,27 @@ class PerceptualDistance:
 
     def __call__(self, one: Any, other: Any) -> Any:
         """Distance of pictures (n, size, size, 3) in [-1, 1] to others, a scalar tensor."""
-        pairs = zip(self._features(one), self._features(other), strict=True)
-        return tf.add_n([tf.reduce_mean(tf.abs(a - b)) for a, b in pairs])
+        return distance_of_maps(*(self._network(as_seen(x)) for x in (one, other)))
 
-    def _features(self, pictures: Any) -> list[Any]:
-        maps = self._network((tf.clip_by_value(pictures, -1.0, 1.0) + 1.0) * 127.5)
-        return [_scaled(one) for one in maps]
+
+def distance_of_maps(one: Sequence[Any], other: Sequence[Any]) -> Any:
+    """`PerceptualDistance` of pictures whose feature maps, a list of stages, are there already."""
+    pairs = zip(one, other, strict=True)
+    return tf.add_n([tf.reduce_mean(tf.abs(_scaled(a) - _scaled(b))) for a, b in pairs])
+
+
+def as_seen(pictures: Any, *, side: int | None = None) -> Any:
+    """Pictures (n, size, size, 3) in [-1, 1] as EfficientNet takes them, 0 to 255.
+
+    With ``side``, they are enlarged bicubically to that side in pixels: by two matrix products,
+    since the gradient of a resizing operation is slow on CPUs.
+    """
+    x = (tf.clip_by_value(pictures, -1.0, 1.0) + 1.0) * 127.5
+    if side in (None, pictures.shape[1]):
+        return x
+    columns = np.eye(pictures.shape[1], dtype=np.float32)[:, :, None]
+    weights = tf.image.resize(columns, (side, pictures.shape[1]), "bicubic")[:, :, 0]
+    return tf.einsum("ij,bjkc,lk->bilc", weights, x, weights)
 
 
 def _scaled(maps: Any) -> Any:

@@ -36,9 +36,9 @@ class PlainVAE(ImageModel):
     decoder_: keras.Model
 
     def _build(self) -> None:
-        shape = (self.config.size, self.config.width, self.config.latent_channels, 0)
+        shape = (self.config.size, self.config.width, self.config.latent_channels)
         with dtype_policy("float32"), seeded(self.seed):
-            self.encoder_, self.decoder_ = build_encoder(*shape), build_decoder(*shape)
+            self.encoder_, self.decoder_ = build_encoder(*shape), build_decoder(*shape, 0)
         self._decode = compiled(lambda latents: to_uint8(self._pictures(latents)))
         self._encode = compiled(lambda photos: flat_moments(self.encoder_(to_unit(photos))))
 
