@@ -1,7 +1,8 @@
 """Pictures from preference vectors.
 
 `ConditionalVAE` is the image model, `ImageryConfig` its settings, `Budget` how long it
-trains, `Pairs` what it learns from. `PlainVAE`, `PlainCVAE`, `DCGAN` and `ConditionalGAN` are the
+trains, `Pairs` what it learns from, `Exemplars` the photos that pictures may start from.
+`PlainVAE`, `PlainCVAE`, `DCGAN` and `ConditionalGAN` are the
 baselines that it is measured against; all of them are an `ImageModel`. TensorFlow is imported
 when a model is first used, not before.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from prodgen_rec.imagery.budget import Budget
     from prodgen_rec.imagery.condition import Whitening
     from prodgen_rec.imagery.config import GANConfig, ImageryConfig, PlainVAEConfig
+    from prodgen_rec.imagery.exemplars import Exemplars
     from prodgen_rec.imagery.gan import DCGAN, ConditionalGAN
     from prodgen_rec.imagery.model import ImageModel
     from prodgen_rec.imagery.pairs import Pairs, taken_pairs, user_balanced_weights
@@ -31,6 +33,7 @@ else:
             "budget": ["Budget"],
             "condition": ["Whitening"],
             "config": ["GANConfig", "ImageryConfig", "PlainVAEConfig"],
+            "exemplars": ["Exemplars"],
             "gan": ["DCGAN", "ConditionalGAN"],
             "model": ["ImageModel"],
             "pairs": ["Pairs", "taken_pairs", "user_balanced_weights"],
@@ -44,6 +47,7 @@ __all__ = [
     "Budget",
     "ConditionalGAN",
     "ConditionalVAE",
+    "Exemplars",
     "GANConfig",
     "ImageModel",
     "ImageryConfig",
