@@ -13,6 +13,7 @@ This module needs no TensorFlow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ class Exemplars:
         order = np.argsort(-(strength * standardized + chance), axis=1, kind="stable")
         return np.take_along_axis(listed, order[:, np.arange(n) % order.shape[1]], axis=1)
 
-    @property
+    @cached_property
     def _item_hashes(self) -> Hashes:
         return hash_ids(self.items.arrow, 0)
 
