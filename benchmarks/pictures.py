@@ -20,6 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import prodgen_rec as pg
 from prodgen_rec.catalog.catalog import PhotoReport
@@ -191,8 +194,11 @@ def judged(
     rebuilt, rebuilt_kernel = reconstructed(model, shop.photos[shop.held_out]), None
     if rebuilt is not None:
         sheet["rebuilt"] = rebuilt[:12]
-        rebuilt_kernel = kernel_distance(held_out, shop.judge.features(rebuilt))
+        seen = shop.judge.features(rebuilt)
+        rebuilt_kernel = kernel_distance(held_out, seen)
         figures["rebuilt"] = tell("rebuilt", rebuilt_kernel)
+        figures["told"] = told_attributes(shop, features, seen)
+        print(figures["told"])
     users = served_users(shop)
     vectors = shop.recommender.fold_in(shop.history.for_users(users))
     items = JudgedItems(shop.catalog.with_photo(), in_item_order(shop, features), shop.judge.name)
@@ -249,6 +255,26 @@ def judged(
     return figures, evaluation
 
 
+def told_attributes(
+    shop: Shop, features: np.ndarray, rebuilt: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """How often a classifier of training photos tells an attribute, of photos and rebuilt ones."""
+    item = np.empty(len(shop.photos), np.int64)
+    shown = shop.catalog.photo_index >= 0
+    item[shop.catalog.photo_index[shown]] = np.flatnonzero(shown)
+    told = {}
+    for name in ("product_type_name", "colour_group_name"):
+        values = shop.catalog.attributes[name].to_numpy()[item]
+        classifier = make_pipeline(StandardScaler(), RidgeClassifier(1000.0))
+        classifier.fit(features[~shop.held_out], values[~shop.held_out])
+        right = {
+            "photos": classifier.predict(features[shop.held_out]) == values[shop.held_out],
+            "rebuilt": classifier.predict(rebuilt) == values[shop.held_out],
+        }
+        told[name] = {which: float(one.mean()) for which, one in right.items()}
+    return told
+
+
 def write_page(evaluation: ImageEvaluation, shop: Shop, out: Path) -> None:
     """The figures as a page for people."""
     report = image_report(evaluation)
@@ -288,6 +314,8 @@ def pictures(
     )
     likeness = config.likeness if way.likeness is None else way.likeness
     unsaid = model.vocabulary_.asked({})
+    exemplars = learned.exemplars(unsaid) if likeness > 0 else None
+    history = shop.history.for_users(users)
     wish = Wish(
         n=4,
         pool=way.pool or config.pool,
@@ -297,7 +325,8 @@ def pictures(
         diversity=config.diversity,
         likeness=likeness,
         codes=np.tile(unsaid, (len(users), 1)),
-        exemplars=learned.exemplars(unsaid) if likeness > 0 else None,
+        exemplars=exemplars,
+        taken=None if exemplars is None else history.for_items(exemplars.items).matrix,
     )
     drawn = draw(learned, as_id_array(users), vectors, wish)
     print(f"{way}: {drawn.n_rejected} of {len(drawn.latents)} were copies and drawn again")

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdMap
@@ -78,6 +79,23 @@ def test_a_draw_depends_on_its_user_alone(order: list[int], n: int) -> None:
     np.testing.assert_array_equal(some, everyone[order, :n])
     other = exemplars.draw(ids, preferences, 9, seed=4, guidance=0.7, sharpness=1.0)
     assert (other != everyone).any()
+
+
+def test_what_a_user_took_is_drawn_more_often_as_if_its_score_were_higher() -> None:
+    scores = np.array([0.3, -0.1, 0.9, 0.4, 0.35])
+    taken = csr_array((np.ones(N_USERS), (np.arange(N_USERS), np.full(N_USERS, 1))), (N_USERS, 5))
+    drawn = _exemplars(scores[:, None]).draw(
+        pa.array(np.arange(N_USERS)),
+        np.ones((N_USERS, 1), np.float32),
+        1,
+        seed=0,
+        guidance=1.0,
+        sharpness=2.0,
+        taken=taken,
+        familiarity=1.5,
+    )
+    expected = np.exp(2.0 * (scores / scores.std() + [0, 1.5, 0, 0, 0]))
+    np.testing.assert_allclose(_shares(drawn, 5), expected / expected.sum(), atol=0.015)
 
 
 def test_exemplars_that_nobody_took_are_refused() -> None:

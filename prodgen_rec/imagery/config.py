@@ -52,6 +52,9 @@ class ImageryConfig(BaseModel):
         says otherwise: 0 draws them from noise alone, 1 would show the photo itself.
     sharpness
         How much more often the items that suit a user best are taken for that; see `Exemplars`.
+    familiarity
+        What it adds to an item's score there that the user took it, in standard deviations of
+        the scores of the items that suit the user best.
     guidance
         How strongly pictures follow the preference unless a caller says otherwise: 0 ignores it,
         1 follows it, more exaggerates it.
@@ -92,6 +95,7 @@ class ImageryConfig(BaseModel):
     flow_steps: int = Field(default=8, ge=1, le=64)
     likeness: float = Field(default=0.0, ge=0, lt=1)
     sharpness: float = Field(default=3.0, gt=0)
+    familiarity: float = Field(default=1.0, ge=0)
     guidance: float = Field(default=2.0, ge=0)
     pool: int = Field(default=1, ge=1, le=64)
     diversity: float = Field(default=0.3, ge=0, le=1)

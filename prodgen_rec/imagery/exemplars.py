@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs
@@ -76,6 +77,8 @@ class Exemplars:
         seed: int,
         guidance: float,
         sharpness: float,
+        taken: csr_array | None = None,
+        familiarity: float = 0.0,
     ) -> npt.NDArray[np.int64]:
         """Draw n exemplars for each user.
 
@@ -93,6 +96,14 @@ class Exemplars:
             float32 (n_users, d); a row of zeros is no preference.
         n
             Exemplars per user; the first ones stay when more are drawn.
+        seed
+            Another seed, other exemplars.
+        guidance, sharpness
+            See above.
+        taken
+            Shape (n_users, n_items), above 0 where a user took an item.
+        familiarity
+            What that adds to the item's standardized score.
 
         Returns
         -------
@@ -106,7 +117,9 @@ class Exemplars:
         rows = np.flatnonzero(follows.any(axis=1))
         if len(rows):
             strength = sharpness * max(guidance, 1.0)
-            suited = self._suited(users[rows], preferences[rows], n, strength)
+            known = None if taken is None else taken[rows].toarray() > 0
+            bonus = np.zeros((1, len(self.items))) if known is None else familiarity * known
+            suited = self._suited(users[rows], preferences[rows], n, strength, bonus)
             drawn[rows] = np.where(follows[rows], suited, drawn[rows])
         return drawn
 
@@ -116,11 +129,13 @@ class Exemplars:
         return np.minimum(index, np.flatnonzero(self.weights)[-1])
 
     def _suited(
-        self, users: Hashes, preferences: Floats, n: int, strength: float
+        self, users: Hashes, preferences: Floats, n: int, strength: float, bonus: Doubles
     ) -> npt.NDArray[np.int64]:
         listed, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
         spread = score.std(axis=1, keepdims=True)
         standardized = (score - score[:, :1]) / np.where(spread > 0, spread, 1.0)
+        bonus = np.broadcast_to(bonus, (len(listed), bonus.shape[1]))
+        standardized = standardized + np.take_along_axis(bonus, listed, axis=1)
         keys = hash_pairs(hash_pairs(users, _ITEM)[:, None], self._item_hashes[listed])
         chance = -np.log(-np.log(_uniform(keys)))
         order = np.argsort(-(strength * standardized + chance), axis=1, kind="stable")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdArray
@@ -41,6 +42,8 @@ class Wish:
         int32 (n_users, n_attributes), attributes that the products shall have.
     exemplars
         Items from whose photos pictures start; None draws them from noise alone.
+    taken
+        Shape (n_users, n_exemplars), above 0 where a user took an item.
     """
 
     n: int
@@ -51,7 +54,8 @@ class Wish:
     diversity: float
     likeness: float
     codes: Codes
-    exemplars: Exemplars | None
+    exemplars: Exemplars | None = None
+    taken: csr_array | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < np.inf:
@@ -59,7 +63,8 @@ class Wish:
 
     def of(self, rows: npt.NDArray[np.int64]) -> Wish:
         """The wishes for some of the users."""
-        return Wish(**vars(self) | {"codes": self.codes[rows]})
+        taken = None if self.taken is None else self.taken[rows]
+        return Wish(**vars(self) | {"codes": self.codes[rows], "taken": taken})
 
 
 class Drawn(NamedTuple):
@@ -154,7 +159,7 @@ class _Candidates:
 
     def _drawn(self, rows: npt.NDArray[np.int64], attempt: int) -> Floats:
         """Candidates (n_rows, n · pool, latent_size), others at every attempt."""
-        model, wish = self.learned.model, self.wish
+        model, wish = self.learned.model, self.wish.of(rows)
         n = wish.n * wish.pool
         ids = self.user_ids.take(pa.array(rows))
         noise = user_noise(wish.seed, ids, (attempt + 1) * n, model.latent_size)[:, attempt * n :]
@@ -167,13 +172,15 @@ class _Candidates:
                 seed=wish.seed,
                 guidance=wish.guidance,
                 sharpness=model.config.sharpness,
+                taken=wish.taken,
+                familiarity=model.config.familiarity,
             )[:, attempt * n :]
             exemplars = wish.exemplars.latents[exemplars].reshape(-1, model.latent_size)
         drawn = model.sample_latents(
             np.repeat(self.vectors[rows], n, axis=0),
             (np.float32(wish.temperature) * noise).reshape(-1, model.latent_size),
             guidance=wish.guidance,
-            codes=np.repeat(wish.codes[rows], n, axis=0),
+            codes=np.repeat(wish.codes, n, axis=0),
             exemplars=exemplars,
             likeness=wish.likeness,
         )

@@ -286,6 +286,7 @@ class Personalizer:
         self._checked_cold(history, cold)
         asked = model.vocabulary_.asked(conditions or {})
         likeness = settings.likeness if likeness is None else likeness
+        exemplars = self._fitted().exemplars(asked) if likeness > 0 else None
         wish = Wish(
             n=checked_count(n, "pictures"),
             pool=settings.pool,
@@ -295,7 +296,8 @@ class Personalizer:
             diversity=settings.diversity if diversity is None else diversity,
             likeness=likeness,
             codes=np.tile(asked, (history.n_users, 1)),
-            exemplars=self._fitted().exemplars(asked) if likeness > 0 else None,
+            exemplars=exemplars,
+            taken=None if exemplars is None else history.for_items(exemplars.items).matrix,
         )
         user_vectors = self.recommender_.fold_in(history)
         drawn = draw(self._fitted(), history.users.arrow, user_vectors, wish)
@@ -346,7 +348,6 @@ class Personalizer:
             temperature=1.0,
             diversity=0.0,
             likeness=0.0,
-            exemplars=None,
             codes=model.vocabulary_.codes(learned.catalog.attributes.iloc[place]),
         )
         drawn = draw(learned, ids, learned.vectors_of_takers(ids), wish)
