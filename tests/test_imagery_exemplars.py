@@ -20,7 +20,8 @@ def _exemplars(vectors: np.ndarray, weights: np.ndarray | None = None) -> Exempl
     n = len(vectors)
     latents = np.random.default_rng(0).normal(size=(n, LATENT)).astype(np.float32)
     weights = np.ones(n) if weights is None else weights
-    return Exemplars(IdMap(pa.array(np.arange(n))), vectors.astype(np.float32), latents, weights)
+    ids = IdMap(pa.array(np.arange(n)))
+    return Exemplars(ids, vectors.astype(np.float32), latents, weights, 2.0, 1.5)
 
 
 def _drawn(
@@ -28,7 +29,8 @@ def _drawn(
 ) -> np.ndarray:
     users = pa.array(np.arange(N_USERS))
     preferences = np.tile(np.float32(preference), (N_USERS, 1))
-    return exemplars.draw(users, preferences, n, seed=0, guidance=guidance, sharpness=2.0)
+    nothing = csr_array((N_USERS, len(exemplars.items)))
+    return exemplars.draw(users, preferences, nothing, n, seed=0, guidance=guidance)
 
 
 def _shares(drawn: np.ndarray, n_items: int) -> np.ndarray:
@@ -72,12 +74,13 @@ def test_a_draw_depends_on_its_user_alone(order: list[int], n: int) -> None:
     exemplars = _exemplars(rng.normal(size=(90, 4)))
     ids, preferences = pa.array(list("abcdefg")), rng.normal(size=(7, 4)).astype(np.float32)
     preferences[3] = 0
-    everyone = exemplars.draw(ids, preferences, 9, seed=3, guidance=0.7, sharpness=1.0)
+    taken = csr_array(rng.random((7, 90)) < 0.05, dtype=np.float32)
+    everyone = exemplars.draw(ids, preferences, taken, 9, seed=3, guidance=0.7)
     some = exemplars.draw(
-        ids.take(pa.array(order)), preferences[order], n, seed=3, guidance=0.7, sharpness=1.0
+        ids.take(pa.array(order)), preferences[order], taken[order], n, seed=3, guidance=0.7
     )
     np.testing.assert_array_equal(some, everyone[order, :n])
-    other = exemplars.draw(ids, preferences, 9, seed=4, guidance=0.7, sharpness=1.0)
+    other = exemplars.draw(ids, preferences, taken, 9, seed=4, guidance=0.7)
     assert (other != everyone).any()
 
 
@@ -87,12 +90,10 @@ def test_what_a_user_took_is_drawn_more_often_as_if_its_score_were_higher() -> N
     drawn = _exemplars(scores[:, None]).draw(
         pa.array(np.arange(N_USERS)),
         np.ones((N_USERS, 1), np.float32),
+        taken,
         1,
         seed=0,
         guidance=1.0,
-        sharpness=2.0,
-        taken=taken,
-        familiarity=1.5,
     )
     expected = np.exp(2.0 * (scores / scores.std() + [0, 1.5, 0, 0, 0]))
     np.testing.assert_allclose(_shares(drawn, 5), expected / expected.sum(), atol=0.015)

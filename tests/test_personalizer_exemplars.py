@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 
@@ -68,7 +69,8 @@ def test_a_user_without_a_preference_gets_popular_exemplars(fitted, small_shop):
     learned = fitted._fitted()
     vectors = np.zeros((400, learned.recommender.item_vectors_.shape[1]), np.float32)
     exemplars = learned.exemplars(fitted.image_model_.vocabulary_.asked({}))
-    drawn = exemplars.draw(nobody, vectors, 1, seed=0, guidance=1.0, sharpness=3.0)[:, 0]
+    nothing = csr_array((400, len(exemplars.items)))
+    drawn = exemplars.draw(nobody, vectors, nothing, 1, seed=0, guidance=1.0)[:, 0]
     counts = exemplars.weights
     expected = (counts**2).sum() / counts.sum()  # size-biased mean of the counts
     assert counts[drawn].mean() == pytest.approx(expected, rel=0.1)

@@ -30,7 +30,7 @@ Doubles = npt.NDArray[np.float64]
 
 _N_LISTED = 64
 """Best items of a user among which exemplars are drawn; what comes after hardly ever would be."""
-_ITEM, _SLOT, _WHETHER = (np.uint64(k) for k in (1, 2, 3))
+_ITEM, _SLOT, _WHETHER = np.arange(1, 4, dtype=np.uint64)[:, None, None]
 """Streams of random numbers of a user, told apart."""
 
 
@@ -49,6 +49,10 @@ class Exemplars:
     weights
         float64 (n_items,), at least 0 and not all 0: how often an item is the exemplar of a user
         whose preference is not known or not followed, for example how many took it.
+    sharpness
+        How much more often the items that suit a user best are drawn, above 0.
+    familiarity
+        What it adds to an item's standardized score that the user took it, at least 0.
 
     Raises
     ------
@@ -60,6 +64,8 @@ class Exemplars:
     vectors: Floats
     latents: Floats
     weights: Doubles
+    sharpness: float
+    familiarity: float
 
     def __post_init__(self) -> None:
         if not len(self.items) or not self.weights.sum() > 0:
@@ -72,21 +78,20 @@ class Exemplars:
         self,
         user_ids: pa.Array,
         preferences: Floats,
+        taken: csr_array,
         n: int,
         *,
         seed: int,
         guidance: float,
-        sharpness: float,
-        taken: csr_array | None = None,
-        familiarity: float = 0.0,
     ) -> npt.NDArray[np.int64]:
         """Draw n exemplars for each user.
 
         With guidance 1 an item among a user's best 64 is drawn with a probability in proportion
-        to exp(sharpness · score), scores standardized over these 64; with more, the sharpness is
-        multiplied by it. With less, and for users without a preference, so many of the exemplars
-        are drawn by ``weights`` instead. No item is drawn twice for a user while another is
-        left among the best (the Gumbel trick of Kool, van Hoof & Welling, ICML 2019).
+        to exp(sharpness · score), scores standardized over these 64 and raised by ``familiarity``
+        where the user took the item; with more, the sharpness is multiplied by it. With less, and
+        for users without a preference, so many of the exemplars are drawn by ``weights`` instead.
+        No item is drawn twice for a user while another is left among the best (the Gumbel trick
+        of Kool, van Hoof & Welling, ICML 2019).
 
         Parameters
         ----------
@@ -94,52 +99,49 @@ class Exemplars:
             Raw ids, of which chance comes: (seed, user, item) decides, not their order.
         preferences
             float32 (n_users, d); a row of zeros is no preference.
+        taken
+            Shape (n_users, n_items), above 0 where a user took an item.
         n
             Exemplars per user; the first ones stay when more are drawn.
         seed
             Another seed, other exemplars.
-        guidance, sharpness
-            See above.
-        taken
-            Shape (n_users, n_items), above 0 where a user took an item.
-        familiarity
-            What that adds to the item's standardized score.
+        guidance
+            At least 0; see above.
 
         Returns
         -------
         int64 (n_users, n), index in ``items``.
         """
-        users = hash_ids(user_ids, seed)
-        slots = hash_pairs(users[:, None], np.arange(n, dtype=np.uint64)[None])
-        follows = _uniform(hash_pairs(slots, _WHETHER)) < guidance
-        follows &= preferences.any(axis=1)[:, None]
+        users = hash_ids(user_ids, seed)[:, None]
+        slots = hash_pairs(users, np.arange(n, dtype=np.uint64)[None])
+        known = np.asarray(preferences.any(axis=1))[:, None]
+        follows = known & (_uniform(hash_pairs(slots, _WHETHER)) < guidance)
         drawn = self._popular(_uniform(hash_pairs(slots, _SLOT)))
         rows = np.flatnonzero(follows.any(axis=1))
         if len(rows):
-            strength = sharpness * max(guidance, 1.0)
-            known = None if taken is None else taken[rows].toarray() > 0
-            bonus = np.zeros((1, len(self.items))) if known is None else familiarity * known
-            suited = self._suited(users[rows], preferences[rows], n, strength, bonus)
+            listed, score = self._listed(preferences[rows], taken[rows])
+            keys = hash_pairs(hash_pairs(users[rows], _ITEM), self._item_hashes[listed])
+            chance = -np.log(-np.log(_uniform(keys)))
+            key = self.sharpness * max(guidance, 1.0) * score + chance
+            order = np.argsort(-key, axis=1, kind="stable")[:, np.arange(n) % listed.shape[1]]
+            suited = np.take_along_axis(listed, order, axis=1)
             drawn[rows] = np.where(follows[rows], suited, drawn[rows])
         return drawn
 
     def _popular(self, points: Doubles) -> npt.NDArray[np.int64]:
         edges = np.cumsum(self.weights)
         index = np.searchsorted(edges, points * edges[-1], side="right")
-        return np.minimum(index, np.flatnonzero(self.weights)[-1])
+        return np.asarray(np.minimum(index, np.flatnonzero(self.weights)[-1]), np.int64)
 
-    def _suited(
-        self, users: Hashes, preferences: Floats, n: int, strength: float, bonus: Doubles
-    ) -> npt.NDArray[np.int64]:
+    def _listed(
+        self, preferences: Floats, taken: csr_array
+    ) -> tuple[npt.NDArray[np.int64], Doubles]:
+        """The best items of each user, and their standardized scores with what is familiar."""
         listed, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
         spread = score.std(axis=1, keepdims=True)
         standardized = (score - score[:, :1]) / np.where(spread > 0, spread, 1.0)
-        bonus = np.broadcast_to(bonus, (len(listed), bonus.shape[1]))
-        standardized = standardized + np.take_along_axis(bonus, listed, axis=1)
-        keys = hash_pairs(hash_pairs(users, _ITEM)[:, None], self._item_hashes[listed])
-        chance = -np.log(-np.log(_uniform(keys)))
-        order = np.argsort(-(strength * standardized + chance), axis=1, kind="stable")
-        return np.take_along_axis(listed, order[:, np.arange(n) % order.shape[1]], axis=1)
+        familiar = np.take_along_axis(taken.toarray() > 0, listed, axis=1)
+        return listed, standardized + self.familiarity * familiar
 
     @cached_property
     def _item_hashes(self) -> Hashes:

@@ -43,7 +43,8 @@ class Wish:
     exemplars
         Items from whose photos pictures start; None draws them from noise alone.
     taken
-        Shape (n_users, n_exemplars), above 0 where a user took an item.
+        Shape (n_users, n_exemplars), above 0 where a user took an item; wherever there are
+        exemplars.
     """
 
     n: int
@@ -165,17 +166,15 @@ class _Candidates:
         noise = user_noise(wish.seed, ids, (attempt + 1) * n, model.latent_size)[:, attempt * n :]
         exemplars = None
         if wish.exemplars is not None:
-            exemplars = wish.exemplars.draw(
+            index = wish.exemplars.draw(
                 ids,
                 self.vectors[rows],
+                wish.taken,
                 (attempt + 1) * n,
                 seed=wish.seed,
                 guidance=wish.guidance,
-                sharpness=model.config.sharpness,
-                taken=wish.taken,
-                familiarity=model.config.familiarity,
             )[:, attempt * n :]
-            exemplars = wish.exemplars.latents[exemplars].reshape(-1, model.latent_size)
+            exemplars = wish.exemplars.latents[index.ravel()]
         drawn = model.sample_latents(
             np.repeat(self.vectors[rows], n, axis=0),
             (np.float32(wish.temperature) * noise).reshape(-1, model.latent_size),

@@ -170,6 +170,8 @@ class Fitted:
             self.recommender.item_vectors_[place[fits]],
             self.item_latents[fits],
             weights[fits],
+            self.config.imagery.sharpness,
+            self.config.imagery.familiarity,
         )
 
     def vectors_of_takers(self, item_ids: pa.Array) -> npt.NDArray[np.float32]:
