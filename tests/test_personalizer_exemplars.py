@@ -86,3 +86,26 @@ def empty(small_shop) -> pd.DataFrame:
 def test_a_likeness_out_of_range_is_refused(fitted, likeness):
     with pytest.raises(InputError, match="likeness"):
         fitted.imagine(USERS[:2], 1, likeness=likeness)
+
+
+def test_latents_of_a_model_with_full_likeness_are_the_exemplars(fitted):
+    model, latents = fitted.image_model_, fitted._fitted().item_latents[:5]
+    vectors = fitted.recommender_.user_vectors_[:5]
+    noise = np.random.default_rng(0).standard_normal(latents.shape).astype(np.float32)
+    same = model.sample_latents(vectors, noise, exemplars=latents, likeness=1.0)
+    np.testing.assert_allclose(same, latents, atol=1e-4)
+    alone = model.sample_latents(vectors, noise)
+    none = model.sample_latents(vectors, noise, exemplars=latents, likeness=0.0)
+    assert np.array_equal(alone, none)
+
+
+def test_exemplars_that_do_not_fit_are_refused(fitted):
+    model, latents = fitted.image_model_, fitted._fitted().item_latents[:5]
+    vectors = fitted.recommender_.user_vectors_[:5]
+    noise = np.zeros_like(latents)
+    with pytest.raises(InputError, match="4 exemplars came with noise for 5 pictures"):
+        model.sample_latents(vectors, noise, exemplars=latents[:4], likeness=0.5)
+    broken = latents.copy()
+    broken[3, 0] = np.nan
+    with pytest.raises(InputError, match=r"exemplars.*3"):
+        model.sample_latents(vectors, noise, exemplars=broken, likeness=0.5)
