@@ -1,13 +1,13 @@
 """Pictures for people: sheets, curves of training, the gallery page, and reports.
 
-`grids` lays pictures out side by side, `curves` draws what a training recorded, `gallery`
-writes a static page per shop or night, `report` one of figures and pictures.
+`grids` lays pictures out side by side, `training_curves` draws what a training recorded,
+`gallery` writes a static page per shop or night, `report` one of figures and pictures.
 """
 
-from prodgen_rec.display.curves import training_curves
 from prodgen_rec.display.gallery import GalleryUser, Picture, write_gallery
 from prodgen_rec.display.grids import comparison_rows, contact_sheet
 from prodgen_rec.display.report import ReportSection, write_report
+from prodgen_rec.figures import training_curves
 
 __all__ = [
     "GalleryUser",

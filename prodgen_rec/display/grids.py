@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from prodgen_rec.display._figures import write_figure
 from prodgen_rec.errors import ConfigError, InputError
+from prodgen_rec.figures import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What a training recorded, as curves."""
+"""Figures as files, and the curves of a training: drawn by it, and shown by reports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from prodgen_rec.display._figures import write_figure
 from prodgen_rec.errors import InputError
+from prodgen_rec.storage import atomic_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,18 @@ _PER_ROW = 3
 _WIDTH, _HEIGHT = 3.4, 2.4  # of a panel, in inches
 _INK, _FAINT, _GRID = "#1f2328", "#57606a", "#d8dee4"
 _LINES = ("#2f5d8c", "#c2703d")
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    """Give back a figure, written as PNG where there is a path, whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    if path is not None:
+        with atomic_file(os.fspath(path)) as temporary, temporary.open("wb") as file:
+            # Unlike savefig, this heeds no user's savefig.* settings, which alter the size.
+            canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return figure
 
 
 def training_curves(history: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> Figure:
