@@ -93,8 +93,8 @@ def fit(
 ) -> None:
     r"""Learn preferences and pictures from a log, an item table and photos.
 
-    Ctrl-C or a crash loses little: the same command goes on from the last checkpoint. Until the
-    bundle is written, checkpoints stand beside it, in a folder that ends in `.training`.
+    Ctrl-C, SIGTERM or a crash lose little: the same command goes on from the last checkpoint. Until
+    the bundle is written, checkpoints stand beside it, in a folder that ends in `.training`.
 
     Example:
 

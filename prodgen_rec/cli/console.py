@@ -21,7 +21,7 @@ from prodgen_rec.errors import (
 NOT_INSTALLED = 6
 """Exit code where a package is missing."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as shells have it, and after a SIGTERM while a model is trained."""
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (BundleError, 4),

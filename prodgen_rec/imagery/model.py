@@ -118,8 +118,9 @@ class ImageModel(ABC):
         budget
             For all phases together.
         checkpoint_folder
-            Where to keep checkpoints and logs. If it holds those of an interrupted run with
-            the same data and settings, training goes on from there.
+            Where to keep checkpoints, logs, curves and what TensorBoard reads, if that is
+            installed. If it holds those of an interrupted run with the same data and settings,
+            training goes on from there.
         progress
             Show a progress bar on a terminal.
 
@@ -133,6 +134,8 @@ class ImageModel(ABC):
             A checkpoint cannot be read.
         TrainingDivergedError
             The loss became NaN; the last good state is in the checkpoint folder.
+        KeyboardInterrupt
+            On Ctrl-C or SIGTERM; the state is in the checkpoint folder.
         """
         self._check_photos(photos)
         pairs.check_photo_rows(len(photos))

@@ -274,6 +274,7 @@ class ConditionalPrior:
                 first_step=step,
             ),
             pictures=pictures,
+            examples="pairs",
         )
         return trainer.run(phase, budget)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import random
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import keras
@@ -115,33 +112,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A keyboard interrupt that arrives in this block is raised at its end, a second one at once.
-
-    A program that handles interrupts in its own way, and a thread that gets none, are left
-    alone.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    waiting: list[int] = []
-
-    def wait(number: int, frame: FrameType | None) -> None:
-        if waiting:
-            raise KeyboardInterrupt
-        waiting.append(number)
-
-    try:
-        signal.signal(signal.SIGINT, wait)
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if waiting:
-        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -8,11 +8,9 @@ does.
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
-from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prodgen_rec.errors import BundleCorruptError, ConfigError, TrainingDivergedError
+from prodgen_rec.errors import TrainingDivergedError
 from prodgen_rec.imagery.budget import Budget
-from prodgen_rec.imagery.runtime import compiled, uninterrupted
-from prodgen_rec.storage import atomic_file, load_arrays, save_arrays
+from prodgen_rec.imagery.interrupts import terminable, uninterrupted
+from prodgen_rec.imagery.phase_files import PhaseFiles, State
+from prodgen_rec.imagery.progress import Clock, in_words, log_row, progress_bar
+from prodgen_rec.imagery.runtime import compiled
 
 LossFunction = Callable[[Any, Any], Mapping[str, Any]]
 """(batch, seed of its noise) to scalar losses; each player minimizes the one of its name."""
@@ -36,11 +33,6 @@ LossFunction = Callable[[Any, Any], Mapping[str, Any]]
 _WARM_UP_STEPS = 100
 _LOG_EVERY = 20
 _CHECKPOINT_SECONDS = 60.0
-# The first steps of a session compile the graph; those after them show the speed.
-_COMPILE_STEPS = 5
-_FEWEST_TIMED_STEPS, _MOST_TIMED_STEPS = 20, 400
-_TIMED_SHARE = 0.05
-"""Share of a budget in minutes after which its number of steps is settled."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,8 @@ class Phase:
     pictures
         Pictures uint8 (n_rows, n_columns, size, size, 3) that show how far it is; they are
         written with every checkpoint.
+    examples
+        What the rows of a batch are, for people.
     """
 
     name: str
@@ -106,15 +100,7 @@ class Phase:
     batches: Callable[[int], tf.data.Dataset]
     statistics: Sequence[keras.Variable] = ()
     pictures: Callable[[], npt.NDArray[np.uint8]] | None = None
-
-
-@dataclass
-class _State:
-    """What a checkpoint holds beside the variables."""
-
-    n_steps: int | None
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    examples: str = "pictures"
 
 
 def learning_rate(step: int, peak: float, n_steps: int | None) -> float:
@@ -157,8 +143,8 @@ class Trainer:
         """Train a phase to the end of its budget and return its log.
 
         The log has a row per 20 steps: ``step``, ``seconds``, ``steps_per_second``,
-        ``learning_rate`` of the first player, and each loss. Averages span about the last 200
-        steps, or the last tenth of a budget of fewer than 2000.
+        ``examples_per_second``, ``learning_rate`` of the first player, and each loss. Averages
+        span about the last 200 steps, or the last tenth of a budget of fewer than 2000.
 
         Raises
         ------
@@ -171,26 +157,41 @@ class Trainer:
         OSError
             A checkpoint cannot be written, on a full disk for instance; the one before is whole.
         KeyboardInterrupt
-            After the state was written, so that the same call resumes.
+            On Ctrl-C or SIGTERM, after the state was written, so that the same call resumes.
         """
         n_averaged = _averaged_steps(budget)
         game = _Game(phase, [p.optimizer(n_averaged) for p in phase.players.values()])
-        state = self._restore(game, budget) or _State(budget.steps)
-        try:
-            self._loop(game, budget, state)
-        finally:
-            self._save(game, state)
+        files = (
+            None if self.folder is None else PhaseFiles(self.folder, phase.name, self.fingerprint)
+        )
+        state = files.restore(game.variables(), budget) if files else None
+        state = state or State(budget.steps)
+
+        def save() -> None:
+            if files:
+                files.save(state, game.variables())
+                if phase.pictures:
+                    files.show(phase.pictures(), game.steps_done())
+
+        with terminable():
+            try:
+                self._loop(game, budget, state, save)
+            finally:
+                with uninterrupted():
+                    save()
+                    if files:
+                        files.draw(state.history)
         game.average()
         return pd.DataFrame(state.history)
 
-    def _loop(self, game: _Game, budget: Budget, state: _State) -> None:
+    def _loop(self, game: _Game, budget: Budget, state: State, save: Callable[[], None]) -> None:
         phase, step = game.phase, game.steps_done()
         if step == state.n_steps:
             return
         update = compiled(game.update)
-        clock = _Clock(state.seconds)
-        with _progress_bar(self.progress) as bar:
-            task = bar.add_task(phase.name, total=state.n_steps, completed=step, losses="")
+        clock = Clock(state.seconds)
+        with progress_bar(self.progress) as bar:
+            task = bar.add_task(phase.name, total=state.n_steps, completed=step, news="")
             for batch in phase.batches(step):
                 with uninterrupted():  # no step without its row in the log
                     game.set_rates(step, state.n_steps)
@@ -203,74 +204,19 @@ class Trainer:
                         steps_left = clock.steps_left((budget.minutes or 0) * 60)
                         state.n_steps = None if steps_left is None else step + steps_left
                     if step % _LOG_EVERY == 0 or step == state.n_steps:
-                        row = _row(step, clock, game.optimizers[0], losses)
+                        row = log_row(step, clock, len(batch[0]), game.rate(), losses)
                         state.history.append(row)
-                        bar.update(task, total=state.n_steps, completed=step, losses=_brief(row))
+                        news = in_words(row, phase.examples)
+                        bar.update(task, total=state.n_steps, completed=step, news=news)
                 if step == state.n_steps:
                     return
                 if clock.since_save() > _CHECKPOINT_SECONDS:
-                    self._save(game, state)
+                    with uninterrupted():
+                        save()
                     clock.saved()
 
-    def _path(self, phase: Phase) -> Path | None:
-        return None if self.folder is None else self.folder / f"{phase.name}.npz"
 
-    def _save(self, game: _Game, state: _State) -> None:
-        path = self._path(game.phase)
-        if path is None:
-            return
-        about = {"fingerprint": self.fingerprint, **vars(state)}
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(game.variables())}
-        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        try:
-            save_arrays(path, arrays)
-            with atomic_file(path.with_suffix(".csv")) as temporary:
-                pd.DataFrame(state.history).to_csv(temporary, index=False)
-            if game.phase.pictures:
-                grid = path.with_name(f"{path.stem}-{game.steps_done():06d}.png")
-                _write_grid(grid, game.phase.pictures())
-        except OSError as error:
-            reason = (
-                f"{error.strerror}; this checkpoint was not written, the one before is whole: "
-                "make room and run again"
-            )
-            raise OSError(error.errno, reason, str(path)) from error
-
-    def _restore(self, game: _Game, budget: Budget) -> _State | None:
-        path = self._path(game.phase)
-        if path is None or not path.exists():
-            return None
-        try:
-            arrays = load_arrays(path)
-            about = json.loads(arrays["about"].tobytes())
-            fingerprint = about.pop("fingerprint")
-            state = _State(**about)
-            self._check_belongs(path, fingerprint, state, budget)
-            for i, variable in enumerate(game.variables()):
-                variable.assign(arrays[f"variable_{i}"])
-        except ConfigError:
-            raise
-        except (BundleCorruptError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BundleCorruptError(
-                f"{path}: this checkpoint cannot be used ({error}); "
-                f"delete it to train the phase {game.phase.name!r} again"
-            ) from error
-        return state
-
-    def _check_belongs(self, path: Path, fingerprint: str, state: _State, budget: Budget) -> None:
-        advice = f"delete the folder {path.parent} to start again, or restore the old"
-        if fingerprint != self.fingerprint:
-            raise ConfigError(
-                f"{path}: this checkpoint was written for other data or settings; {advice} settings"
-            )
-        if budget.steps not in (None, state.n_steps):
-            raise ConfigError(
-                f"{path}: this checkpoint belongs to a phase of {state.n_steps} steps, "
-                f"now {budget.steps} are asked for; {advice} budget"
-            )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # TensorFlow shows it in warnings, weights and all
 class _Game:
     """The players of a phase with their optimizers."""
 
@@ -303,7 +249,12 @@ class _Game:
         """Updates made so far; an update that would have been NaN is not made."""
         return int(self.optimizers[0].iterations.numpy())
 
+    def rate(self) -> float:
+        """Learning rate of the first player."""
+        return float(self.optimizers[0].learning_rate.numpy())
+
     def set_rates(self, step: int, n_steps: int | None) -> None:
+        """Learning rates of a step, by the schedule."""
         for optimizer, player in zip(self.optimizers, self.phase.players.values(), strict=True):
             optimizer.learning_rate.assign(learning_rate(step, player.peak_rate, n_steps))
 
@@ -320,82 +271,9 @@ class _Game:
                 optimizer.finalize_variable_values(player.variables)
 
 
-class _Clock:
-    """Time spent on steps, over all the sessions of a resumed run."""
-
-    def __init__(self, seconds_before: float) -> None:
-        self._start = self._saved = self._timed_from = time.monotonic()
-        self._before = seconds_before
-        self._n_ticks = self._n_untimed = 0
-        self.seconds = seconds_before
-        self.rate = 0.0
-
-    def tick(self) -> float:
-        now = time.monotonic()
-        self.seconds = self._before + now - self._start
-        self._n_ticks += 1
-        if self._n_ticks in (1, _COMPILE_STEPS):
-            self._n_untimed, self._timed_from = self._n_ticks, now
-        else:
-            self.rate = (self._n_ticks - self._n_untimed) / (now - self._timed_from)
-        return self.seconds
-
-    def steps_left(self, budget: float) -> int | None:
-        """Steps that fit into the rest of a budget in seconds; None while the speed is unknown."""
-        n_timed = self._n_ticks - _COMPILE_STEPS
-        early = self.seconds < _TIMED_SHARE * budget and n_timed < _MOST_TIMED_STEPS
-        if n_timed < _FEWEST_TIMED_STEPS or early:
-            return None
-        return max(1, int((budget - self.seconds) * self.rate))
-
-    def since_save(self) -> float:
-        return time.monotonic() - self._saved
-
-    def saved(self) -> None:
-        self._saved = time.monotonic()
-
-
-def _write_grid(path: Path, pictures: npt.NDArray[np.uint8]) -> None:
-    """Pictures (n_rows, n_columns, size, size, 3) side by side as one PNG file."""
-    n_rows, n_columns, size = pictures.shape[:3]
-    canvas = pictures.transpose(0, 2, 1, 3, 4).reshape(n_rows * size, n_columns * size, 3)
-    with atomic_file(path) as temporary:
-        Image.fromarray(canvas).save(temporary, format="PNG")
-
-
-def _row(
-    step: int, clock: _Clock, optimizer: keras.Optimizer, losses: Mapping[str, Any]
-) -> dict[str, float]:
-    return {
-        "step": step,
-        "seconds": round(clock.seconds, 2),
-        "steps_per_second": round(clock.rate, 3),
-        "learning_rate": float(optimizer.learning_rate.numpy()),
-        **{name: float(value) for name, value in losses.items()},
-    }
-
-
-def _brief(row: Mapping[str, float]) -> str:
-    shown = [f"{name} {row[name]:.4g}" for name in list(row)[4:]]
-    return f"{row['steps_per_second']:.1f} steps/s  " + "  ".join(shown)
-
-
 def _divergence(phase: Phase, step: int, losses: Mapping[str, Any]) -> str:
     values = ", ".join(f"{name}={float(value):.4g}" for name, value in losses.items())
     return (
         f"{phase.name}: the loss or its gradient is not finite at step {step} ({values}); "
         "the last good state was kept; lower the learning rate or check the photos and vectors"
-    )
-
-
-def _progress_bar(wanted: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
-        console=console,
-        disable=not (wanted and console.is_terminal),
     )
