@@ -467,7 +467,8 @@ def test_json_holds_no_number_that_is_none():
 
 
 @pytest.mark.slow
-def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(number, bundle, small_shop, tmp_path):
     out, settings = tmp_path / "shop.bundle", tmp_path / "small.toml"
     settings.write_text(SMALL.replace("size = 32", "size = 16") + "prior_share = 0.5\n")
     shutil.copytree(bundle, out)
@@ -478,8 +479,8 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(bundle, small_shop, 
     )  # fmt: skip
 
     first = Terminal(*words)
-    first.shows(r"autoencoder\D+(?!0/)(\d+)/100")
-    first.send(signal.SIGINT)
+    first.shows(r"autoencoder\D+(?!0/)(\d+)/100.*steps/s .*pictures/s .*loss")
+    first.send(number)
     interrupted = first.end()
     assert interrupted.code == 130
     assert "error: interrupted; no file was left half-written; the same command" in interrupted.said
