@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def start(job: Any, *arguments: Any) -> BaseProcess:
 
 def finish(process: BaseProcess) -> int | None:
     """Its exit code."""
-    process.join(120)
+    process.join(600)
     return process.exitcode
 
 
@@ -68,3 +69,42 @@ def pictures(model: Any, n: int = 100) -> dict[str, np.ndarray]:
     latents = model.sample_latents(vectors, noise, guidance=1.7)
     images = model.decode(latents)
     return {"latents": latents, "images": images, "encoded": model.encode(images)}
+
+
+def train_on_devices(folder: Path, n_devices: int) -> None:
+    """Train on some devices: two models in all their phases, and the begin of a task.
+
+    Logs and checkpoints go into the folder. Last comes a batch that cannot be dealt evenly.
+    """
+    import tensorflow as tf
+    from imagery_models import small_config
+    from imagery_tasks import StoppedError, Task
+
+    from prodgen_rec.datasets import make_shop
+    from prodgen_rec.errors import ConfigError
+    from prodgen_rec.imagery import Budget, ConditionalGAN, ConditionalVAE, GANConfig, Pairs
+    from prodgen_rec.imagery.replicas import strategy
+
+    (processor,) = tf.config.list_physical_devices("CPU")
+    devices = [tf.config.LogicalDeviceConfiguration()] * n_devices
+    tf.config.set_logical_device_configuration(processor, devices)
+
+    with suppress(StoppedError), strategy().scope():
+        Task(stop_at=45).run(folder)
+
+    n = 24
+    photos = make_shop(n_items=n, n_users=1, photo_size=32, seed=4).photos
+    vectors = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    pairs = Pairs(vectors, np.arange(n), np.arange(n), np.ones(n))
+    settings = {"size": 32, "mirror": True, "prior_share": 0.3, "sharpening_share": 0.3}
+    for model in (
+        ConditionalVAE(small_config("flow", **settings, batch_size=8), seed=5),
+        ConditionalGAN(GANConfig(size=32, width=8, batch_size=8), seed=5),
+    ):
+        model.fit(photos, pairs, Budget(steps=12), checkpoint_folder=folder, progress=False)
+
+    uneven = ConditionalVAE(small_config("flow", **settings, batch_size=7), seed=5)
+    try:
+        uneven.fit(photos, pairs, Budget(steps=3), progress=False)
+    except ConfigError as error:
+        (folder / "refused.txt").write_text(str(error))

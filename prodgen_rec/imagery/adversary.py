@@ -17,6 +17,7 @@ from keras import layers, ops
 
 from prodgen_rec.imagery.efficientnet import load_efficientnet_lite
 from prodgen_rec.imagery.perceptual import as_seen, distance_of_maps
+from prodgen_rec.imagery.replicas import uniform
 from prodgen_rec.imagery.runtime import dtype_policy, seeded
 
 JUDGED = ("stage_2", "stage_3", "stage_5", "stage_7")
@@ -125,7 +126,7 @@ def augmented(pictures: Any, seed: Any) -> Any:
         int (2,).
     """
     n, size = tf.shape(pictures)[0], pictures.shape[1]
-    amounts = tf.random.stateless_uniform((3, n, 1, 1, 1), seed)
+    amounts = uniform((3, n, 1, 1, 1), seed, axis=1)
     x = pictures + (amounts[0] - 0.5) * 0.2
     grey = tf.reduce_mean(x, axis=-1, keepdims=True)
     x = grey + (x - grey) * (0.8 + 0.4 * amounts[1])

@@ -21,6 +21,7 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.networks import build_decoder, build_encoder
 from prodgen_rec.imagery.perceptual import PerceptualDistance
+from prodgen_rec.imagery.replicas import normal, uniform
 from prodgen_rec.imagery.runtime import (
     batches,
     by_tiles,
@@ -72,7 +73,7 @@ class Autoencoder:
             if config.mirror:
                 pictures = mirrored(pictures, seed + 1)
             mean, log_variance = tf.split(_moments(encoder(pictures)), 2, axis=-1)
-            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            noise = normal(tf.shape(mean), seed)
             rebuilt = decoder(mean + tf.exp(log_variance / 2) * noise)
             l1 = tf.reduce_mean(tf.abs(pictures - rebuilt))
             l2 = tf.reduce_mean(tf.square(pictures - rebuilt))
@@ -138,9 +139,9 @@ class Autoencoder:
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             pictures, moments, latents = to_unit(batch[0]), batch[1], batch[2]
-            half = (config.batch_size + 1) // 2
+            half = (pictures.shape[0] + 1) // 2
             mean, log_variance = tf.split(moments[:half], 2, axis=-1)
-            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            noise = normal(tf.shape(mean), seed)
             encoded = mean + tf.exp(log_variance / 2) * noise
             made = decoder(self._as_map(tf.concat([encoded, latents[half:]], axis=0)))
             error = pictures[:half] - made[:half]
@@ -206,7 +207,7 @@ class Autoencoder:
 
 def mirrored(pictures: Any, seed: Any) -> Any:
     """Half of the pictures (n, size, size, 3), drawn by the seed, turned left or right."""
-    side = tf.random.stateless_uniform((tf.shape(pictures)[0], 1, 1, 1), seed)
+    side = uniform((tf.shape(pictures)[0], 1, 1, 1), seed)
     return tf.where(side < 0.5, pictures, pictures[:, :, ::-1])
 
 

@@ -19,6 +19,7 @@ from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import COARSEST, stages
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import hidden
+from prodgen_rec.imagery.replicas import normal
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -59,7 +60,7 @@ class DCGAN(ImageModel):
     ) -> dict[str, pd.DataFrame]:
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             real = to_unit(batch[0])
-            noise = tf.random.stateless_normal((tf.shape(real)[0], self.latent_size), seed)
+            noise = normal((tf.shape(real)[0], self.latent_size), seed)
             conditions = self._shown(batch[1:], seed + 1)
             made = self.generator_([noise, *conditions], training=True)
             on_real = self.discriminator_([real, *conditions], training=True)
@@ -155,12 +156,12 @@ def build_generator(
     (_, coarsest), *finer = reversed(stages(size, width))
     x = layers.Dense(COARSEST**2 * coarsest, use_bias=False, kernel_initializer=_start())(x)
     x = layers.Reshape((COARSEST, COARSEST, coarsest))(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.ReLU()(_normalized(x))
     for _, channels in finer:
         x = layers.Conv2DTranspose(
             channels, 4, 2, "same", use_bias=False, kernel_initializer=_start()
         )(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.ReLU()(_normalized(x))
     picture = layers.Conv2DTranspose(
         3, 4, 2, "same", activation="tanh", kernel_initializer=_start()
     )(x)
@@ -176,7 +177,7 @@ def build_discriminator(
     for i, (_, channels) in enumerate(stages(size, width)):
         x = layers.Conv2D(channels, 4, 2, "same", kernel_initializer=_start())(x)
         if i:
-            x = layers.BatchNormalization()(x)
+            x = _normalized(x)
         x = layers.LeakyReLU(0.2)(x)
     x = layers.Flatten()(x)
     if condition_size:
@@ -187,6 +188,11 @@ def build_discriminator(
         return keras.Model(inputs, layers.add([layers.Dense(1)(x), fit]), name="discriminator")
     logit = layers.Dense(1, kernel_initializer=_start())(x)
     return keras.Model(inputs, logit, name="discriminator")
+
+
+def _normalized(x: Any) -> Any:
+    # By the whole batch, where several devices have their rows of it.
+    return layers.BatchNormalization(synchronized=tf.distribute.has_strategy())(x)
 
 
 def _start() -> keras.Initializer:

@@ -25,6 +25,7 @@ from prodgen_rec.imagery.attributes import Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
 from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.replicas import strategy
 from prodgen_rec.imagery.saved import ImageModelAbout, SavedImageModel
 from prodgen_rec.imagery.training import Trainer
 
@@ -150,8 +151,9 @@ class ImageModel(ABC):
         trained.whitening_ = Whitening.fit(pairs.vectors, pairs.vector_weights())
         known = pairs.attributes
         trained.vocabulary_ = Vocabulary() if known is None else known.vocabulary
-        trained._build()
-        trained.history_ = trained._train(photos, pairs, trainer, budget)
+        with strategy().scope():
+            trained._build()
+            trained.history_ = trained._train(photos, pairs, trainer, budget)
         trained.n_steps_ = {
             name: int(log["step"].iloc[-1]) for name, log in trained.history_.items()
         }

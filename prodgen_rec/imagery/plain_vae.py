@@ -22,6 +22,7 @@ from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.networks import COARSEST, build_decoder, build_encoder
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import Begin, GaussianPrior, hidden
+from prodgen_rec.imagery.replicas import normal
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded, spread
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -54,7 +55,7 @@ class PlainVAE(ImageModel):
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             pictures = to_unit(batch[0])
             mean, log_variance = tf.split(flat_moments(self.encoder_(pictures)), 2, axis=-1)
-            noise = tf.random.stateless_normal(tf.shape(mean), seed)
+            noise = normal(tf.shape(mean), seed)
             rebuilt = self._pictures(mean + tf.exp(log_variance / 2) * noise)
             error = tf.reduce_sum(tf.square(pictures - rebuilt), axis=(1, 2, 3)) / 2
             divergence = kl_divergence(mean, log_variance, *self._prior(batch[1:], seed))

@@ -27,6 +27,7 @@ from prodgen_rec.imagery.networks import (
     build_gaussian_prior,
 )
 from prodgen_rec.imagery.pairs import Pairs
+from prodgen_rec.imagery.replicas import normal, uniform
 from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
@@ -144,8 +145,8 @@ class FlowPrior(PriorNetwork):
         Times are logit-normal, since the middle of the way is the hardest (Esser et al.
         2024, section 3.1).
         """
-        noise = tf.random.stateless_normal(tf.shape(latents), seed)
-        time = tf.sigmoid(tf.random.stateless_normal((tf.shape(latents)[0], 1), seed + 1))
+        noise = normal(tf.shape(latents), seed)
+        time = tf.sigmoid(normal((tf.shape(latents)[0], 1), seed + 1))
         position = (1 - time) * noise + time * latents
         velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
@@ -248,7 +249,7 @@ class ConditionalPrior:
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             mean, log_variance = tf.split(batch[0], 2, axis=-1)
-            z = mean + tf.exp(log_variance / 2) * tf.random.stateless_normal(tf.shape(mean), seed)
+            z = mean + tf.exp(log_variance / 2) * normal(tf.shape(mean), seed)
             standardized = (z - self.latent_mean) / self.latent_scale
             preferences = hidden(batch[1], self.config.condition_dropout, seed + 1)
             conditions = self._conditions(preferences, _some_unsaid(batch[2], seed + 4))
@@ -362,7 +363,7 @@ class ConditionalPrior:
 
 def hidden(preferences: Any, share: float, seed: Any) -> Any:
     """Preferences (n, d + 1), a share of the rows, drawn by the seed, made unknown."""
-    kept = tf.random.stateless_uniform((tf.shape(preferences)[0], 1), seed) >= share
+    kept = uniform((tf.shape(preferences)[0], 1), seed) >= share
     return preferences * tf.cast(kept, tf.float32)
 
 
@@ -371,8 +372,8 @@ def _some_unsaid(codes: Any, seed: Any) -> Any:
 
     The share that is hidden is itself drawn evenly, row by row.
     """
-    share = tf.random.stateless_uniform((tf.shape(codes)[0], 1), seed)
-    unsaid = tf.random.stateless_uniform(tf.shape(codes), seed + 1) < share
+    share = uniform((tf.shape(codes)[0], 1), seed)
+    unsaid = uniform(tf.shape(codes), seed + 1) < share
     return tf.where(unsaid, UNSAID, codes)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.interrupts import terminable, uninterrupted
 from prodgen_rec.imagery.phase_files import PhaseFiles, State
 from prodgen_rec.imagery.progress import Clock, in_words, log_row, progress_bar
+from prodgen_rec.imagery.replicas import averaged, own_rows
 from prodgen_rec.imagery.runtime import compiled
 
 LossFunction = Callable[[Any, Any], Mapping[str, Any]]
@@ -58,12 +59,14 @@ class Player:
 
     def optimizer(self, n_averaged: float) -> keras.Optimizer:
         """A new optimizer, whose average spans about so many steps."""
+        n_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         optimizer = keras.optimizers.AdamW(
             self.peak_rate,
             beta_1=self.betas[0],
             beta_2=self.betas[1],
             weight_decay=1e-4,
-            global_clipnorm=1.0,
+            # Each replica hands in its share of the gradient, see `_Game`.
+            global_clipnorm=1.0 / n_replicas,
             use_ema=self.averaged,
             ema_momentum=1 - 1 / n_averaged,
         )
@@ -82,7 +85,7 @@ class Phase:
     players
         Who minimizes which loss, at least one.
     loss
-        Losses of a batch.
+        Losses of a batch, means over its rows; its random numbers are drawn by `replicas`.
     batches
         ``batches(step)`` gives the batches from that step on, without end.
     statistics
@@ -151,7 +154,8 @@ class Trainer:
         TrainingDivergedError
             A loss or gradient became NaN or infinite; the variables hold the last good state.
         ConfigError
-            The checkpoint in the folder belongs to other data, settings or number of steps.
+            The checkpoint in the folder belongs to other data, settings or number of steps, or a
+            batch cannot be dealt evenly to the devices.
         BundleCorruptError
             The checkpoint in the folder cannot be read.
         OSError
@@ -218,32 +222,49 @@ class Trainer:
 
 @dataclass(frozen=True, repr=False)  # TensorFlow shows it in warnings, weights and all
 class _Game:
-    """The players of a phase with their optimizers."""
+    """The players of a phase with their optimizers, on one device or on replicas."""
 
     phase: Phase
     optimizers: list[keras.Optimizer]
+    strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
 
     def update(self, batch: Any, seed: Any) -> Mapping[str, Any]:
         """One step of every player from the same point; of none if a number is not finite."""
+        on_replicas = self.strategy.run(self._gradients, (batch, seed))
+        losses, gradients = tf.nest.map_structure(self._one, on_replicas)
+        sizes = [tf.linalg.global_norm(one) for one in gradients]
+        finite = tf.math.is_finite(
+            tf.add_n([*sizes, *(losses[name] for name in self.phase.players)])
+        )
+
+        def apply() -> Any:
+            self.strategy.run(self._apply, (on_replicas[1],))
+            return tf.constant(True)
+
+        tf.cond(finite, apply, lambda: tf.constant(False))
+        return losses  # type: ignore[no-any-return]
+
+    def _gradients(self, batch: Any, seed: Any) -> tuple[Mapping[str, Any], list[Any]]:
+        """Losses, and the gradients of each player: the same on every replica."""
         players = self.phase.players
         with tf.GradientTape(persistent=True) as tape:
-            losses = self.phase.loss(batch, seed)
+            losses = self.phase.loss(own_rows(batch), seed)
         gradients = [
             tape.gradient(losses[name], [v.value for v in player.variables])
             for name, player in players.items()
         ]
-        sizes = [tf.linalg.global_norm(one) for one in gradients]
-        finite = tf.math.is_finite(tf.add_n([*sizes, *(losses[name] for name in players)]))
+        return averaged((losses, gradients))  # type: ignore[no-any-return]
 
-        def apply() -> Any:
-            for optimizer, one, player in zip(
-                self.optimizers, gradients, players.values(), strict=True
-            ):
-                optimizer.apply(one, player.variables)
-            return tf.constant(True)
+    def _apply(self, gradients: list[Any]) -> None:
+        n = self.strategy.num_replicas_in_sync
+        players = self.phase.players.values()
+        for optimizer, one, player in zip(self.optimizers, gradients, players, strict=True):
+            # Keras sums over replicas after it has clipped, so that each hands in a share.
+            optimizer.apply([g / n for g in one] if n > 1 else one, player.variables)
 
-        tf.cond(finite, apply, lambda: tf.constant(False))
-        return losses
+    def _one(self, value: Any) -> Any:
+        """What the first of the replicas holds."""
+        return self.strategy.experimental_local_results(value)[0]
 
     def steps_done(self) -> int:
         """Updates made so far; an update that would have been NaN is not made."""
