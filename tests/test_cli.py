@@ -475,11 +475,11 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(number, bundle, smal
     before = contents(out)
     words = (
         "fit", "--events", small_shop.events, "--items", small_shop.items,
-        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 200,
+        "--photos", small_shop.photos, "--out", out, "--config", settings, "--steps", 800,
     )  # fmt: skip
 
     first = Terminal(*words)
-    first.shows(r"autoencoder\D+(?!0/)(\d+)/100.*steps/s .*pictures/s .*loss")
+    first.shows(r"autoencoder\D+(?!0/)(\d+)/400.*steps/s .*pictures/s .*loss")
     first.send(number)
     interrupted = first.end()
     assert interrupted.code == 130
@@ -488,18 +488,18 @@ def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(number, bundle, smal
     assert interrupted.out == ""
     assert contents(out) == before
     log = pd.read_csv(tmp_path / "shop.bundle.training" / "autoencoder.csv")
-    assert 20 <= log["step"].iloc[-1] < 100
+    assert 20 <= log["step"].iloc[-1] < 400
 
     second = Terminal(*words)
-    begun = second.shows(r"autoencoder\D+(\d+)/100")
+    begun = second.shows(r"autoencoder\D+(\d+)/400")
     assert int(begun[1]) >= log["step"].iloc[-1]
     last = second.end()
     assert last.code == 0, last.err
     assert last.out == f"{out}\n"
     assert "going on from the checkpoints in" in last.said
-    assert re.search(r"prior\D+\d+/100", last.err)
+    assert re.search(r"prior\D+\d+/400", last.err)
     assert os.listdir(tmp_path).count("shop.bundle.training") == 0
-    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 100, "prior": 100}
+    assert Personalizer.load(out).image_model_.n_steps_ == {"autoencoder": 400, "prior": 400}
 
 
 @pytest.mark.slow
