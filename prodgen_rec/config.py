@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.imagery import ImageryConfig
+from prodgen_rec.imagery.pairs import LearnedFrom
 from prodgen_rec.preferences import ALS
 
 
@@ -41,9 +42,9 @@ class PersonalizerConfig(BaseModel):
         Evidence of one event by name; its keys are the events that a log may hold.
     half_life_days
         Days after which an event counts half; None for no decay.
-    condition
-        Vector that the image model learns from: of the user's ``full`` history, or of the
-        history without the item in the picture (``leave_one_out``).
+    learned_from
+        Vectors that the image model learns from, at least one: ``full``, ``leave_one_out``,
+        ``subset``, ``item``; see `prodgen_rec.imagery.taken_pairs`.
     attributes
         Columns of the catalogue that pictures can be asked for beside the preference, such as a
         type or a color; each of at most 512 values.
@@ -55,7 +56,7 @@ class PersonalizerConfig(BaseModel):
 
     event_weights: dict[str, float] = Field(default_factory=lambda: dict(EVENT_WEIGHTS))
     half_life_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    condition: Literal["full", "leave_one_out"] = "full"
+    learned_from: tuple[LearnedFrom, ...] = Field(default=("full",), min_length=1)
     attributes: tuple[str, ...] = ()
     preferences: PreferencesConfig = PreferencesConfig()
     imagery: ImageryConfig = ImageryConfig()

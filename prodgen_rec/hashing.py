@@ -65,6 +65,11 @@ def hash_pairs(first: Hashes, second: Hashes) -> Hashes:
     return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
 
 
+def uniform_of(hashes: Hashes) -> npt.NDArray[np.float64]:
+    """Numbers between 0 and 1, neither of them included, one for each hash."""
+    return np.asarray(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
 def user_seed(seed: int, user_id: int | str) -> int:
     """Seed of one user's random numbers, 0 to 2^128 - 1, for `numpy.random.default_rng`.
 

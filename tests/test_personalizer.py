@@ -386,7 +386,7 @@ def odd() -> Personalizer:
     )
     settings = PersonalizerConfig.parse(
         {
-            "condition": "leave_one_out",
+            "learned_from": ["leave_one_out"],
             "preferences": {"factors": 4, "iterations": 3},
             "imagery": {"size": 16, "width": 4, "latent_channels": 1, "prior_width": 8},
         }

@@ -21,7 +21,7 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
-from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs
+from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs, uniform_of
 from prodgen_rec.ids import IdMap
 from prodgen_rec.preferences.topk import top_n
 
@@ -115,13 +115,13 @@ class Exemplars:
         users = hash_ids(user_ids, seed)[:, None]
         slots = hash_pairs(users, np.arange(n, dtype=np.uint64)[None])
         known = np.asarray(preferences.any(axis=1))[:, None]
-        follows = known & (_uniform(hash_pairs(slots, _WHETHER)) < guidance)
-        drawn = self._popular(_uniform(hash_pairs(slots, _SLOT)))
+        follows = known & (uniform_of(hash_pairs(slots, _WHETHER)) < guidance)
+        drawn = self._popular(uniform_of(hash_pairs(slots, _SLOT)))
         rows = np.flatnonzero(follows.any(axis=1))
         if len(rows):
             listed, score = self._listed(preferences[rows], taken[rows])
             keys = hash_pairs(hash_pairs(users[rows], _ITEM), self._item_hashes[listed])
-            chance = -np.log(-np.log(_uniform(keys)))
+            chance = -np.log(-np.log(uniform_of(keys)))
             key = self.sharpness * max(guidance, 1.0) * score + chance
             order = np.argsort(-key, axis=1, kind="stable")[:, np.arange(n) % listed.shape[1]]
             suited = np.take_along_axis(listed, order, axis=1)
@@ -146,8 +146,3 @@ class Exemplars:
     @cached_property
     def _item_hashes(self) -> Hashes:
         return hash_ids(self.items.arrow, 0)
-
-
-def _uniform(hashes: Hashes) -> Doubles:
-    """Numbers between 0 and 1, neither of them included."""
-    return np.asarray(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)

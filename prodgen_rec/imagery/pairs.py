@@ -5,18 +5,25 @@ This module needs no TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from prodgen_rec.errors import InputError
+from prodgen_rec.hashing import hash_ids, hash_pairs, uniform_of
 from prodgen_rec.imagery.attributes import PhotoAttributes
 from prodgen_rec.imagery.condition import Vectors, finite_rows
+from prodgen_rec.interactions import Interactions
 
 if TYPE_CHECKING:
     from prodgen_rec.preferences import ALS
+
+LearnedFrom = Literal["full", "leave_one_out", "subset", "item"]
+"""Vectors that an image model can learn from; see `taken_pairs`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +111,7 @@ def taken_pairs(
     recommender: ALS,
     photo_rows: npt.NDArray[np.int64],
     *,
-    leave_one_out: bool = False,
+    vectors: Sequence[LearnedFrom] = ("full",),
     attributes: PhotoAttributes | None = None,
 ) -> Pairs:
     """Pairs of every user of a fit with every item of positive evidence that has a photo.
@@ -115,9 +122,13 @@ def taken_pairs(
         Fitted.
     photo_rows
         int64 (n_items,), row of the photo of each item of the fit, -1 where it has none.
-    leave_one_out
-        Take the vector of the user's history without the item in the picture, rather than that
-        of the whole history.
+    vectors
+        Which vectors a photo is learned with, at least one; each as often as it is named.
+        ``full``: that of the user's history. ``leave_one_out``: that of the history without the
+        item in the picture, which does not hold its own answer, but comes of a shorter history
+        than is served. ``subset``: that of a part of the history, every pair of it kept with a
+        chance that is drawn for the user, at least one. ``item``: that of a history of nothing
+        but the item.
     attributes
         See `Pairs`.
 
@@ -127,15 +138,54 @@ def taken_pairs(
         There are no such pairs.
     """
     pairs = recommender.interactions_.matrix.tocoo()
-    taken = (pairs.data > 0) & (photo_rows[pairs.col] >= 0)
-    users = pairs.row[taken]
-    weights = user_balanced_weights(users, pairs.data[taken])
-    rows = photo_rows[pairs.col[taken]]
-    if not leave_one_out:
-        vectors = recommender.user_vectors_
-        return Pairs(vectors, users.astype(np.int64), rows, weights, attributes)
-    vectors = recommender.leave_one_out(recommender.interactions_)[taken]
-    return Pairs(vectors, np.arange(len(rows)), rows, weights, attributes)
+    taken = np.flatnonzero((pairs.data > 0) & (photo_rows[pairs.col] >= 0))
+    weights = user_balanced_weights(pairs.row[taken], pairs.data[taken])
+    parts = [_vectors(recommender, kind, taken) for kind in vectors]
+    starts = np.cumsum([0, *(len(rows) for rows, _ in parts)])
+    return Pairs(
+        np.concatenate([rows for rows, _ in parts]),
+        np.concatenate([start + of for start, (_, of) in zip(starts, parts, strict=False)]),
+        np.tile(photo_rows[pairs.col[taken]], len(parts)),
+        np.tile(weights, len(parts)),
+        attributes,
+    )
+
+
+def _vectors(
+    recommender: ALS, kind: LearnedFrom, taken: npt.NDArray[np.int64]
+) -> tuple[Vectors, npt.NDArray[np.int64]]:
+    """Vectors, and the row of each of the pairs that were taken among them."""
+    history = recommender.interactions_
+    pairs = history.matrix.tocoo()
+    if kind == "leave_one_out":
+        return recommender.leave_one_out(history)[taken], np.arange(len(taken))
+    if kind == "item":
+        return recommender.fold_in(_of_one_item(history)), pairs.col[taken].astype(np.int64)
+    part = _part_of(history, recommender.seed) if kind == "subset" else history
+    return recommender.fold_in(part), pairs.row[taken].astype(np.int64)
+
+
+def _of_one_item(history: Interactions) -> Interactions:
+    """For each item a history of that alone, with the mean evidence of what was taken."""
+    evidence = history.matrix.data[history.matrix.data > 0].mean(dtype=np.float64)
+    alone = sparse.eye_array(history.n_items, dtype=np.float32, format="csr")
+    return Interactions(history.items, history.items, alone * np.float32(evidence))
+
+
+def _part_of(history: Interactions, seed: int) -> Interactions:
+    """Some pairs of each user, by hashes of their ids, so that no order matters."""
+    matrix = history.matrix
+    user_hashes = hash_ids(history.users.arrow, seed)
+    users = np.repeat(np.arange(history.n_users), np.diff(matrix.indptr))
+    item_hashes = hash_ids(history.items.arrow, seed)[matrix.indices]
+    draws = uniform_of(hash_pairs(user_hashes[users], item_hashes))
+    least = np.full(history.n_users, np.inf)
+    np.minimum.at(least, users, draws)
+    kept = draws <= np.maximum(uniform_of(user_hashes), least)[users]
+    part = sparse.csr_array(
+        (matrix.data[kept], (users[kept], matrix.indices[kept])), shape=matrix.shape
+    )
+    return Interactions(history.users, history.items, part)
 
 
 def user_balanced_weights(

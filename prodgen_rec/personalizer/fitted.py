@@ -91,12 +91,7 @@ class Fitted:
         rows = _checked_photo_rows(history.items, catalog, config.imagery.size)
         known = photo_attributes(catalog, config.attributes)
         recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(history)
-        pairs = taken_pairs(
-            recommender,
-            rows,
-            leave_one_out=config.condition == "leave_one_out",
-            attributes=known,
-        )
+        pairs = taken_pairs(recommender, rows, vectors=config.learned_from, attributes=known)
         model = ConditionalVAE(config.imagery, seed=seed).fit(
             catalog.photos,
             pairs,
