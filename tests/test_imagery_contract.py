@@ -213,6 +213,8 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> No
             model.fit(*data, budget, checkpoint_folder=tmp_path, progress=False)
         with pytest.raises(NotFittedError, match="call fit or load first"):
             model.encode(photos)  # a fit that failed is none
+    drawn_otherwise = Small(small_config("gaussian", pool=3, sharpness=5.0))
+    drawn_otherwise.fit(photos, pairs, budget, checkpoint_folder=tmp_path, progress=False)
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:

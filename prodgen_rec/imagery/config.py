@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,13 +17,27 @@ PictureSize = Annotated[int, AfterValidator(_power_of_two)]
 """Side of pictures in pixels that the networks can make."""
 
 
-class ImageryConfig(BaseModel):
-    """Settings of `ConditionalVAE`.
+class ImageModelConfig(BaseModel):
+    """Settings that every image model has.
 
     Attributes
     ----------
     size
         Side of the pictures in pixels: 16, 32, 64 or 128.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    of_drawing: ClassVar[set[str]] = set()
+    """Settings that training knows nothing of, so that they may change after it."""
+
+    size: PictureSize = 64
+
+
+class ImageryConfig(ImageModelConfig):
+    """Settings of `ConditionalVAE`; see also `ImageModelConfig`.
+
+    Attributes
+    ----------
     width
         Channels at half the picture's resolution; the cost of decoding grows with its square.
     n_blocks
@@ -78,9 +92,8 @@ class ImageryConfig(BaseModel):
         processor has it. Pictures are always made in float32.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    of_drawing: ClassVar[set[str]] = {"sharpness", "familiarity", "pool", "diversity"}
 
-    size: PictureSize = 64
     width: int = Field(default=24, ge=4, le=128)
     n_blocks: int = Field(default=0, ge=0, le=8)
     latent_side: Literal[4, 8] = 4
@@ -123,13 +136,11 @@ class ImageryConfig(BaseModel):
         return self.latent_side**2 * self.latent_channels
 
 
-class BaselineConfig(BaseModel):
-    """Settings that the baselines share.
+class BaselineConfig(ImageModelConfig):
+    """Settings that the baselines share; see also `ImageModelConfig`.
 
     Attributes
     ----------
-    size
-        Side of the pictures in pixels: 16, 32, 64 or 128.
     width
         Channels at half the picture's resolution; they double with each halving up to 256.
     latent_channels
@@ -144,9 +155,6 @@ class BaselineConfig(BaseModel):
         Pictures per step.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: PictureSize = 64
     width: int = Field(default=32, ge=4, le=128)
     latent_channels: int = Field(default=8, ge=1, le=64)
     condition_width: int = Field(default=256, ge=8)

@@ -18,12 +18,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from prodgen_rec.errors import BundleCorruptError, BundleError, InputError, NotFittedError
 from prodgen_rec.imagery.attributes import Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
+from prodgen_rec.imagery.config import ImageModelConfig
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.replicas import strategy
 from prodgen_rec.imagery.saved import ImageModelAbout, SavedImageModel
@@ -36,7 +37,7 @@ Floats = npt.NDArray[np.float32]
 class ImageModel(ABC):
     """Base of every image model.
 
-    A subclass names the class of its settings, which have ``size`` and ``latent_size``, and
+    A subclass names the class of its settings, which have a ``latent_size`` besides, and
     implements what is abstract here. It must pass `prodgen_rec.testing.check_image_model`.
 
     Parameters
@@ -56,7 +57,7 @@ class ImageModel(ABC):
         Attributes that the pictures of a `ConditionalVAE` can be asked to have.
     """
 
-    config_class: ClassVar[type[BaseModel]]
+    config_class: ClassVar[type[ImageModelConfig]]
     conditional: ClassVar[bool] = True
     """Whether pictures follow the vectors."""
     config: Any
@@ -287,8 +288,8 @@ class ImageModel(ABC):
             raise NotFittedError(f"this {name} is not fitted; call fit or load first")
 
     def _fingerprint(self, photos: Photos, pairs: Pairs) -> str:
-        settings = f"{type(self).__name__} {self.config.model_dump_json()}"
-        digest = hashlib.sha256(settings.encode())
+        settings = self.config.model_dump_json(exclude=self.config.of_drawing)
+        digest = hashlib.sha256(f"{type(self).__name__} {settings}".encode())
         digest.update(f"{self.seed} {photos.shape} ".encode())
         for start in range(0, len(photos), 1024):  # a memory map is never copied whole
             digest.update(photos[start : start + 1024].tobytes())
