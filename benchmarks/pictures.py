@@ -70,15 +70,21 @@ FULL = {
     "mirror": True,
     "prior_width": 432,
     "prior_batch_size": 256,
-    "prior_share": 0.2,
+    "refinement_share": 0.3,
+    "prior_share": 0.15,
     "flow_steps": 4,
     "likeness": 0.3,
-    "sharpening_share": 0.4,
+    "familiarity": 4.0,
+    "sharpening_share": 0.3,
 }
 ROWS: dict[str, tuple[type[ImageModel], Any]] = {
     "full": (ConditionalVAE, ImageryConfig(**FULL)),
     "no sharpening": (ConditionalVAE, ImageryConfig(**FULL | {"sharpening_share": 0.0})),
-    "no perceptual": (ConditionalVAE, ImageryConfig(**FULL | {"perceptual_weight": 0.0})),
+    "no refinement": (ConditionalVAE, ImageryConfig(**FULL | {"refinement_share": 0.0})),
+    "no perceptual": (
+        ConditionalVAE,
+        ImageryConfig(**FULL | {"perceptual_weight": 0.0, "refinement_share": 0.0}),
+    ),
     "gaussian prior": (ConditionalVAE, ImageryConfig(**FULL | {"prior": "gaussian"})),
     "plain VAE": (PlainVAE, PlainVAEConfig()),
     "plain CVAE": (PlainCVAE, PlainVAEConfig()),
@@ -175,7 +181,10 @@ def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
     """The model of a row, from its files if it is there already."""
     kind, config = ROWS[row]
     if (out / "image_model.json").exists():
-        return kind.load(out)
+        model = kind.load(out)
+        of_drawing = {name: getattr(config, name) for name in config.of_drawing}
+        model.config = model.config.model_copy(update=of_drawing)
+        return model
     model = kind(config).fit(
         shop.known.photos, shop.pairs, Budget(minutes=minutes), checkpoint_folder=out
     )

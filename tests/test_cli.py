@@ -20,7 +20,7 @@ from PIL import Image
 from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
 
-COMMANDS = ("fit", "recommend", "imagine", "evaluate", "gallery", "demo", "doctor")
+COMMANDS = ("fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo", "doctor")
 
 
 # Help ----------------------------------------------------------------------------------
@@ -295,16 +295,37 @@ def pictures(bundle, small_shop, tmp_path_factory):
     return imagined(bundle, small_shop, out, "--seed", 5)
 
 
+def pixels(table):
+    return np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in table["image"]])
+
+
 def test_what_is_asked_for_is_passed_on(bundle, fitted, small_shop, tmp_path):
     users = tmp_path / "users.txt"
     users.write_text("user-00003\n")
-    words = ("--users", users, "--conditions", "type=mug, color=red")
+    words = ("--users", users, "--conditions", "type=mug, color=red", "--likeness", 0.4)
     table = pd.read_parquet(imagined(bundle, small_shop, tmp_path / "mugs.parquet", *words))
-    wanted = {"type": "mug", "color": "red"}
-    made = fitted.imagine(["user-00003"], 2, events=small_shop.events, conditions=wanted)
+    wanted = {"conditions": {"type": "mug", "color": "red"}, "likeness": 0.4}
+    made = fitted.imagine(["user-00003"], 2, events=small_shop.events, **wanted)
     assert list(table["item_id"]) == list(made.table["item_id"])
-    pictures = [np.asarray(Image.open(io.BytesIO(image))) for image in table["image"]]
-    assert np.array_equal(np.stack(pictures), made.images)
+    assert np.array_equal(pixels(table), made.images)
+
+
+def test_items_without_a_photo_get_a_substitute(bundle, fitted, tmp_path):
+    out = tmp_path / "substitutes.parquet"
+    words = ("illustrate", "--bundle", bundle, "--out", out)
+    assert done(*words, "--seed", 2, "--json").json == {"out": str(out), "items": 2, "rows": 2}
+    table = pd.read_parquet(out)
+    made = fitted.illustrate(seed=2)
+    assert list(table.columns) == ["item_id", "generated", "image"]
+    pd.testing.assert_frame_equal(table.drop(columns="image"), made.table)
+    assert np.array_equal(pixels(table), made.images)
+
+    items = tmp_path / "items.csv"
+    items.write_text("sku\nSKU-00007\nSKU-00216\n")
+    done(*words, "--items", items, "--columns", "item_id=sku", "--guidance", 0.5)
+    table = pd.read_parquet(out)
+    assert list(table["item_id"]) == ["SKU-00007", "SKU-00216"]
+    assert np.array_equal(pixels(table), fitted.illustrate(table["item_id"], guidance=0.5).images)
 
 
 def test_pictures_decode_to_those_of_the_library(pictures, fitted, small_shop):
@@ -315,7 +336,7 @@ def test_pictures_decode_to_those_of_the_library(pictures, fitted, small_shop):
     assert {(image.format, image.mode, image.size) for image in decoded} == {
         ("PNG", "RGB", (32, 32))
     }
-    np.testing.assert_array_equal(np.stack([np.asarray(i) for i in decoded]), expected.images)
+    np.testing.assert_array_equal(pixels(table), expected.images)
     pd.testing.assert_frame_equal(table.drop(columns="image"), expected.table)
 
 

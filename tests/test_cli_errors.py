@@ -273,6 +273,25 @@ def test_nobody_gets_what_no_item_is(conditions, complaint, bundle, small_shop, 
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
+@pytest.mark.parametrize(
+    ("items", "complaint"),
+    [
+        (None, "--items: there is no file"),
+        ("", "holds no item ids"),
+        ("a,b\n1,2\n", "has no column 'item_id'; it has a, b; name the one with the item ids"),
+        ("SKU-00001\nSKU-77777\n", "'SKU-77777'"),
+    ],
+)
+def test_only_items_of_the_catalogue_are_illustrated(items, complaint, bundle, place, tmp_path):
+    path = tmp_path / "items.csv"
+    if items is not None:
+        path.write_text(items)
+    out = place / "old.parquet"
+    words = ("illustrate", "--bundle", bundle, "--out", out, "--items", path)
+    assert_refused(run(*words), REFUSED, complaint)
+    assert contents(place) == {"old.parquet": b"last night's"}
+
+
 @pytest.mark.parametrize("command", ["evaluate", "gallery"])
 def test_folders_are_not_written_over_files(command, bundle, small_shop, place):
     words = [command, "--bundle", bundle, "--events", small_shop.events]

@@ -14,7 +14,6 @@ from PIL import Image, ImageFilter
 from prodgen_rec.datasets import make_shop
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig, Pairs
 from prodgen_rec.imagery.adversary import (
-    COMPARED,
     Adversary,
     SpectralConv2D,
     augmented,
@@ -22,8 +21,9 @@ from prodgen_rec.imagery.adversary import (
     discriminator_loss,
     generator_loss,
 )
-from prodgen_rec.imagery.autoencoder import mirrored, to_unit
-from prodgen_rec.imagery.perceptual import PerceptualDistance, as_seen
+from prodgen_rec.imagery.autoencoder import Autoencoder, mirrored, to_unit
+from prodgen_rec.imagery.perceptual import CLOSE_STAGES, PerceptualDistance, as_seen
+from prodgen_rec.imagery.training import Trainer
 
 SIZE = 32
 SEED = tf.constant([1, 2])
@@ -130,7 +130,7 @@ def test_a_photo_and_its_copy_are_looked_at_alike(photos: np.ndarray) -> None:
     other = adversary.look(to_unit(half), SEED)
     assert float(compared(photo, other, 2)) < 1e-5
     assert float(compared(photo, other, 4)) > 0.1
-    assert {name: photo[name].shape[1] for name in COMPARED} == {
+    assert {name: photo[name].shape[1] for name in CLOSE_STAGES} == {
         "stage_1": 32,
         "stage_2": 16,
         "stage_3": 8,
@@ -184,9 +184,10 @@ def test_sharpening_changes_the_decoder_alone(photos: np.ndarray) -> None:
     rows = np.arange(len(photos))
     vectors = np.random.default_rng(0).normal(size=(len(photos), 4)).astype(np.float32)
     pairs = Pairs(vectors, rows, rows, np.ones(len(photos)))
-    config = small_config("gaussian", size=SIZE, sharpening_share=0.2, perceptual_weight=0.1)
+    shares = {"refinement_share": 0.1, "sharpening_share": 0.2}
+    config = small_config("gaussian", size=SIZE, perceptual_weight=0.1, **shares)
     model = Watched(config).fit(photos, pairs, Budget(steps=20), progress=False)
-    assert model.n_steps_ == {"autoencoder": 6, "prior": 10, "sharpening": 4}
+    assert model.n_steps_ == {"autoencoder": 4, "refinement": 2, "prior": 10, "sharpening": 4}
     assert all(map(np.array_equal, model.autoencoder_.encoder.get_weights(), model.encoder_before))
     decoder = model.autoencoder_.decoder.get_weights()
     assert not any(map(np.array_equal, decoder, model.decoder_before))
@@ -195,6 +196,25 @@ def test_sharpening_changes_the_decoder_alone(photos: np.ndarray) -> None:
     assert "perceptual" in model.history_["autoencoder"].columns
 
 
+def test_a_refinement_trains_both_networks_from_where_they_are(photos: np.ndarray) -> None:
+    config = small_config("gaussian", size=SIZE, learning_rate=1e-3, perceptual_weight=0.1)
+    autoencoder, trainer = Autoencoder(config, seed=0), Trainer(seed=0, progress=False)
+    autoencoder.fit(photos, trainer, Budget(steps=5))
+    networks = autoencoder.encoder, autoencoder.decoder
+    before = [weights for network in networks for weights in network.get_weights()]
+    log = autoencoder.refine(photos, trainer, Budget(steps=1))
+    after = [weights for network in networks for weights in network.get_weights()]
+    # A first step of Adam changes a weight by its learning rate, here a hundredth of half.
+    changes = [float(np.abs(a - b).max()) for a, b in zip(after, before, strict=True)]
+    assert all(0 < change < 6e-6 for change in changes)
+    assert len(log) == 1
+
+
 def test_shares_that_leave_nothing_for_the_autoencoder_are_refused() -> None:
     with pytest.raises(ValueError, match="prior_share and sharpening_share together are 1"):
         ImageryConfig(prior_share=0.5, sharpening_share=0.5)
+
+
+def test_nothing_is_refined_without_a_perceptual_distance() -> None:
+    with pytest.raises(ValueError, match="give it a weight, or no share"):
+        ImageryConfig(refinement_share=0.2)

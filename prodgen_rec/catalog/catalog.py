@@ -136,6 +136,10 @@ class Catalog:
         """Ids of the items that have a photo, sorted, shape (n_photos,)."""
         return self.items.take(np.flatnonzero(self.photo_index >= 0))
 
+    def without_photo(self) -> IdArray:
+        """Ids of the items that have none, sorted, shape (n_items - n_photos,)."""
+        return self.items.take(np.flatnonzero(self.photo_index < 0))
+
     def photos_of(self, item_ids: Iterable[Any]) -> Pixels:
         """Photos of items, in the order asked for.
 

@@ -175,6 +175,7 @@ def imagine(
     n: Annotated[int, typer.Option(help="Pictures per user.", min=1)] = 4,
     seed: options.Seed = 0,
     guidance: options.Guidance = None,
+    likeness: options.Likeness = None,
     conditions: options.Conditions = "",
     columns: options.Columns = "",
     cold: options.ColdUsers = options.Cold.POPULAR,
@@ -204,11 +205,58 @@ def imagine(
         n=n,
         seed=seed,
         guidance=guidance,
+        likeness=likeness,
         conditions=conditions,
         cold=cold,
         inputs=Inputs(columns, max_bad_fraction, report),
     )
     report.result(served, str(out))
+
+
+@app.command()
+def illustrate(
+    bundle: options.Bundle,
+    out: Annotated[
+        Path, typer.Option(help="Parquet file to write: item_id, generated, image (PNG).")
+    ],
+    items: Annotated[
+        str,
+        typer.Option(
+            help="Items that are `missing` a photo, or a file of item ids: CSV, Parquet, or one "
+            "id a line.",
+            metavar="missing|FILE",
+        ),
+    ] = "missing",
+    seed: options.Seed = 0,
+    guidance: Annotated[
+        float, typer.Option(help="How strongly pictures follow who takes such items.", min=0)
+    ] = 1.0,
+    columns: options.Columns = "",
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    r"""Write a substitute picture for each item that has no photo.
+
+    It shows what the item's attributes say, as far as the settings of the fit name them, and
+    what appeals to users who take such items. `generated` is true in every row, so that nobody
+    takes the pictures for photos.
+
+    Example:
+
+        prodgen-rec illustrate --bundle shop.bundle --out substitutes.parquet
+    """
+    from prodgen_rec.cli import serving
+
+    report = Reporter(as_json=as_json, quiet=quiet)
+    made = serving.illustrate(
+        bundle=bundle,
+        out=out,
+        items=items,
+        seed=seed,
+        guidance=guidance,
+        inputs=Inputs(columns, report=report),
+    )
+    report.result(made, str(out))
 
 
 @app.command()

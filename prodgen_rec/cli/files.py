@@ -72,8 +72,17 @@ def read_truth(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_ids(path: Path, column: str) -> pa.Array:
-    """User ids of ``--users``, each once, in the order of the file.
+def read_ids(path: Path, what: str, column: str) -> pa.Array:
+    """Ids in a file, each once, in its order.
+
+    Parameters
+    ----------
+    path
+        CSV with a header, Parquet, or one id on each line.
+    what
+        ``user`` or ``item``; they are what the option ``--users`` or ``--items`` asks for.
+    column
+        Name of the column.
 
     Raises
     ------
@@ -81,11 +90,11 @@ def read_ids(path: Path, column: str) -> pa.Array:
         The file is missing, unreadable or empty, or has no such column.
     """
     if not path.is_file():
-        raise InputError(f"--users: there is no file {path}; give a file of user ids, or all")
+        raise InputError(f"--{what}s: there is no file {path}; give a file of {what} ids")
     is_parquet = path.name.lower().endswith(PARQUET)
-    ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, column)
+    ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, what, column)
     if len(ids) == 0:
-        raise InputError(f"--users: {path} holds no user ids")
+        raise InputError(f"--{what}s: {path} holds no {what} ids")
     return ids.unique()
 
 
@@ -103,7 +112,7 @@ def _settings_in(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _ids_in_parquet(path: Path, column: str) -> pa.Array:
+def _ids_in_parquet(path: Path, what: str, column: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -115,14 +124,14 @@ def _ids_in_parquet(path: Path, column: str) -> pa.Array:
             ids = file.read(columns=[column])[column] if column in names else None
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"--users: {path} cannot be read as Parquet: {_one_line(error)}"
+            f"--{what}s: {path} cannot be read as Parquet: {_one_line(error)}"
         ) from error
     if ids is None:
-        raise InputError(_no_column(path, column, names))
-    return as_id_array(ids, f"--users: {path}")
+        raise InputError(_no_column(path, what, column, names))
+    return as_id_array(ids, f"--{what}s: {path}")
 
 
-def _ids_in_text(path: Path, column: str) -> pa.Array:
+def _ids_in_text(path: Path, what: str, column: str) -> pa.Array:
     """Ids in a CSV file with a header, or one on each line."""
     import pyarrow as pa
 
@@ -138,23 +147,23 @@ def _ids_in_text(path: Path, column: str) -> pa.Array:
         ]
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"--users: {path} cannot be read as CSV or lines of text: {_one_line(error)}"
+            f"--{what}s: {path} cannot be read as CSV or lines of text: {_one_line(error)}"
         ) from error
     place = 0
     if rows and column in (header := rows[0][1]):
         place, rows = header.index(column), rows[1:]
     elif rows and len(header) > 1:
-        raise InputError(_no_column(path, column, header))
+        raise InputError(_no_column(path, what, column, header))
     for number, row in rows:
         if len(row) <= place or not row[place].strip():
-            raise InputError(f"--users: {path}: line {number} holds no user id; drop that line")
+            raise InputError(f"--{what}s: {path}: line {number} holds no {what} id; drop that line")
     return infer_integers(pa.array([row[place].strip() for _, row in rows], pa.string()))
 
 
-def _no_column(path: Path, column: str, names: Sequence[str]) -> str:
+def _no_column(path: Path, what: str, column: str, names: Sequence[str]) -> str:
     return (
-        f"--users: {path} has no column {column!r}; it has {', '.join(names)}; name the one with "
-        "the user ids: --columns user_id=…"
+        f"--{what}s: {path} has no column {column!r}; it has {', '.join(names)}; name the one with "
+        f"the {what} ids: --columns {what}_id=…"
     )
 
 

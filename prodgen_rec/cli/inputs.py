@@ -127,11 +127,20 @@ class Inputs:
         InputError
             The file is missing, unreadable or empty, or has no such column.
         """
-        if text == "all":
-            return None
-        path = Path(text)
-        mapping = self.columns_of(path, [columns.USER_ID])
-        return read_ids(path, mapping.get(columns.USER_ID, columns.USER_ID))
+        return None if text == "all" else self._read_ids(Path(text), "user", columns.USER_ID)
+
+    def read_items(self, text: str) -> pa.Array | None:
+        """Item ids of ``--items``, each once: None for ``missing``, or those in a file.
+
+        Raises
+        ------
+        InputError
+            As in `read_users`.
+        """
+        return None if text == "missing" else self._read_ids(Path(text), "item", columns.ITEM_ID)
+
+    def _read_ids(self, path: Path, what: str, name: str) -> pa.Array:
+        return read_ids(path, what, self.columns_of(path, [name]).get(name, name))
 
     def open_bundle(self, path: Path) -> Personalizer:
         """A saved personalizer."""

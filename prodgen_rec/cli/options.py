@@ -91,6 +91,16 @@ Guidance = Annotated[
         min=0,
     ),
 ]
+Likeness = Annotated[
+    float | None,
+    typer.Option(
+        help="0 invents pictures from noise alone; the more, the nearer they are to photos of "
+        "items that suit the user.",
+        show_default="the bundle's",
+        min=0,
+        max=1,
+    ),
+]
 Conditions = Annotated[
     str,
     typer.Option(

@@ -48,15 +48,15 @@ def check_folder(out: Path) -> None:
             raise InputError(f"--out: {place} is a file; expected a folder, or a new name")
 
 
-def write_by_users(
+def write_by_ids(
     out: Path,
-    user_ids: pa.Array,
+    ids: pa.Array,
     rows: Callable[[pa.Array], pd.DataFrame],
     *,
     at_a_time: int,
     report: Reporter,
 ) -> int:
-    """Write the rows of some users at a time to one Parquet file; returns the number of rows.
+    """Write the rows of some ids at a time to one Parquet file; returns the number of rows.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def write_by_users(
     from prodgen_rec.storage import atomic_file
 
     n_rows, writer = 0, None
-    with _no_room_at(out), atomic_file(out) as temporary, report.bar(len(user_ids)) as advance:
+    with _no_room_at(out), atomic_file(out) as temporary, report.bar(len(ids)) as advance:
         try:
-            for start in range(0, len(user_ids), at_a_time):
-                some = user_ids[start : start + at_a_time]
+            for start in range(0, len(ids), at_a_time):
+                some = ids[start : start + at_a_time]
                 table = pa.Table.from_pandas(rows(some), preserve_index=False)
                 writer = writer or pq.ParquetWriter(
                     temporary, table.schema, write_page_checksum=True

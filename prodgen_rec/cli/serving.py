@@ -1,4 +1,4 @@
-"""``fit``, ``recommend`` and ``imagine``: from files to a bundle, and from a bundle to files."""
+"""From files to a bundle, and from a bundle to files of recommendations and pictures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from prodgen_rec.cli.console import Reporter, counted, listed
 from prodgen_rec.cli.files import read_settings
 from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.options import Cold, parse_pairs
-from prodgen_rec.cli.outputs import check_folder, check_table, png, write_by_users
+from prodgen_rec.cli.outputs import check_folder, check_table, png, write_by_ids
 from prodgen_rec.cli.startup import start_tensorflow
+from prodgen_rec.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
@@ -91,9 +93,7 @@ def recommend(
         return personalizer.recommend(some, n, events=history, cold=cold.value)
 
     with inputs.report.step(f"recommending {n} items to {len(user_ids):,} users"):
-        n_rows = write_by_users(
-            out, user_ids, rows, at_a_time=_RECOMMEND_CHUNK, report=inputs.report
-        )
+        n_rows = write_by_ids(out, user_ids, rows, at_a_time=_RECOMMEND_CHUNK, report=inputs.report)
     return _served(personalizer, history, user_ids, n_rows, out, inputs)
 
 
@@ -106,6 +106,7 @@ def imagine(
     n: int = 4,
     seed: int = 0,
     guidance: float | None = None,
+    likeness: float | None = None,
     conditions: str = "",
     cold: Cold = Cold.POPULAR,
     inputs: Inputs,
@@ -123,16 +124,54 @@ def imagine(
             events=history,
             seed=seed,
             guidance=guidance,
+            likeness=likeness,
             conditions=wanted,
             cold=cold.value,
         )
-        table = made.table
-        table.insert(2, columns.IMAGE, [png(image) for image in made.images])
-        return table
+        return _pictured(made.table, made.images)
 
     with inputs.report.step(f"imagining {n} pictures for {len(user_ids):,} users"):
-        n_rows = write_by_users(out, user_ids, rows, at_a_time=_IMAGINE_CHUNK, report=inputs.report)
+        n_rows = write_by_ids(out, user_ids, rows, at_a_time=_IMAGINE_CHUNK, report=inputs.report)
     return _served(personalizer, history, user_ids, n_rows, out, inputs)
+
+
+def illustrate(
+    *,
+    bundle: Path,
+    out: Path,
+    items: str = "missing",
+    seed: int = 0,
+    guidance: float = 1.0,
+    inputs: Inputs,
+) -> dict[str, Any]:
+    """Write a picture of each item to a Parquet file, encoded as PNG."""
+    from prodgen_rec.ids import as_id_array
+
+    check_table(out)
+    item_ids = inputs.read_items(items)
+    personalizer = inputs.open_bundle(bundle)
+    inputs.check_columns_found()
+    if item_ids is None:
+        item_ids = as_id_array(personalizer.catalog_.without_photo())
+    if not len(item_ids):
+        raise InputError(
+            f"--items: every item of {bundle} has a photo; name items in a file to picture them"
+        )
+    start_tensorflow(inputs.report)
+
+    def rows(some: pa.Array) -> pd.DataFrame:
+        made = personalizer.illustrate(some, seed=seed, guidance=guidance)
+        return _pictured(made.table, made.images)
+
+    with inputs.report.step(f"illustrating {len(item_ids):,} items"):
+        n_rows = write_by_ids(out, item_ids, rows, at_a_time=_IMAGINE_CHUNK, report=inputs.report)
+    return {"out": str(out), "items": len(item_ids), "rows": n_rows}
+
+
+def _pictured(table: pd.DataFrame, images: npt.NDArray[np.uint8]) -> pd.DataFrame:
+    """A table of pictures with these, as PNG, in its third column."""
+    table.insert(2, columns.IMAGE, [png(image) for image in images])
+    return table
 
 
 def _read_catalog(items: Path, photos: Path, size: int, cache: Path, inputs: Inputs) -> Catalog:

@@ -16,17 +16,18 @@ import tensorflow as tf
 from keras import layers, ops
 
 from prodgen_rec.imagery.efficientnet import load_efficientnet_lite
-from prodgen_rec.imagery.perceptual import as_seen, distance_of_maps
+from prodgen_rec.imagery.perceptual import (
+    CLOSE_STAGES,
+    as_seen,
+    close_side,
+    distance_of_maps,
+)
 from prodgen_rec.imagery.replicas import uniform
 from prodgen_rec.imagery.runtime import dtype_policy, seeded
 
 JUDGED = ("stage_2", "stage_3", "stage_5", "stage_7")
 """What discriminators look at."""
-COMPARED = ("stage_1", "stage_2", "stage_3", "stage_5")
-"""Where a picture is compared with the photo that it was made from."""
 _STAGES = ("stage_1", *JUDGED)
-_LARGEST = 128
-"""The network was trained on large pictures, and sees more in small ones when they are enlarged."""
 _PROJECTED, _CHANNELS, _MOST_CHANNELS = 32, 24, 96
 _COARSEST = 4
 """Side of the maps of logits."""
@@ -35,7 +36,7 @@ _COARSEST = 4
 class Adversary:
     """One discriminator for each of four stages of EfficientNet-Lite0.
 
-    Pictures are shown to it at twice their size, up to 128 pixels a side.
+    Pictures are enlarged before it sees them, see `close_side`.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class Adversary:
 
     def __init__(self, size: int, *, seed: int) -> None:
         with dtype_policy("float32"), seeded(seed):
-            self._side = max(size, min(2 * size, _LARGEST))
+            self._side = close_side(size)
             self._network = load_efficientnet_lite("lite0", input_size=self._side, outputs=_STAGES)
             self._heads = {
                 name: _head(output.shape[1:])
@@ -93,7 +94,7 @@ class Adversary:
 
 def compared(one: Mapping[str, Any], other: Mapping[str, Any], n: int) -> Any:
     """Perceptual distance of the first n of some pictures to others, by what `look` gave."""
-    return distance_of_maps(*([maps[name][:n] for name in COMPARED] for maps in (one, other)))
+    return distance_of_maps(*([maps[name][:n] for name in CLOSE_STAGES] for maps in (one, other)))
 
 
 def discriminator_loss(real: list[Any], made: list[Any]) -> Any:

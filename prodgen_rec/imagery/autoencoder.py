@@ -65,8 +65,32 @@ class Autoencoder:
         """Train on photos uint8 (n, size, size, 3) and return the log."""
         config = self.config
         distance = PerceptualDistance(config.size) if config.perceptual_weight > 0 else None
+        return self._fit("autoencoder", distance, config.learning_rate, photos, trainer, budget)
+
+    def refine(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
+        """Train on, by a perceptual distance that looks at pictures closely; returns the log.
+
+        From the beginning it would cost too much, and leave colors aside.
+        """
+        distance = PerceptualDistance(self.config.size, close=True)
+        peak_rate = self.config.learning_rate / 2
+        return self._fit("refinement", distance, peak_rate, photos, trainer, budget)
+
+    def _fit(
+        self,
+        phase: str,
+        distance: PerceptualDistance | None,
+        peak_rate: float,
+        photos: Photos,
+        trainer: Trainer,
+        budget: Budget,
+    ) -> pd.DataFrame:
+        """Train both networks from where they are."""
+        config = self.config
         with dtype_policy(training_precision(config.precision)):
             encoder, decoder = _build(config, self.seed)
+        encoder.set_weights(self.encoder.get_weights())
+        decoder.set_weights(self.decoder.get_weights())
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             pictures = to_unit(batch[0])
@@ -91,25 +115,23 @@ class Autoencoder:
             mean, _ = tf.split(_moments(encoder(to_unit(shown))), 2, axis=-1)
             return np.stack([shown, to_uint8(decoder(mean)).numpy()])
 
-        phase = Phase(
-            "autoencoder",
-            {
-                "loss": Player(
-                    [*encoder.trainable_variables, *decoder.trainable_variables],
-                    peak_rate=config.learning_rate,
-                )
-            },
-            loss,
-            lambda step: batches(
-                lambda index: (photos[index],),
-                np.ones(len(photos)),
-                config.batch_size,
-                seed=self.seed,
-                first_step=step,
+        trained = [*encoder.trainable_variables, *decoder.trainable_variables]
+        log = trainer.run(
+            Phase(
+                phase,
+                {"loss": Player(trained, peak_rate)},
+                loss,
+                lambda step: batches(
+                    lambda index: (photos[index],),
+                    np.ones(len(photos)),
+                    config.batch_size,
+                    seed=self.seed,
+                    first_step=step,
+                ),
+                pictures=pictures,
             ),
-            pictures=pictures,
+            budget,
         )
-        log = trainer.run(phase, budget)
         self.encoder.set_weights(encoder.get_weights())
         self.decoder.set_weights(decoder.get_weights())
         return log

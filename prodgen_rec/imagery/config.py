@@ -84,6 +84,9 @@ class ImageryConfig(ImageModelConfig):
         Highest learning rate of the autoencoder.
     batch_size, prior_batch_size
         Pictures per step of the autoencoder, pairs per step of the prior.
+    refinement_share
+        Share of the training budget in which the perceptual distance looks at enlarged pictures,
+        after what is left to the autoencoder without that; 0 leaves it out.
     prior_share, sharpening_share
         Shares of the training budget that the prior and the sharpening of the decoder get; a
         share of 0 leaves the sharpening out.
@@ -116,19 +119,34 @@ class ImageryConfig(ImageModelConfig):
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=16, ge=1)
     prior_batch_size: int = Field(default=128, ge=1)
+    refinement_share: float = Field(default=0.0, ge=0, lt=1)
     prior_share: float = Field(default=0.3, gt=0, lt=1)
     sharpening_share: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _shares_leave_room(self) -> ImageryConfig:
-        taken = self.prior_share + self.sharpening_share
+        taken = self.refinement_share + self.prior_share + self.sharpening_share
         if taken >= 1:
             raise ValueError(
-                f"prior_share and sharpening_share together are {taken:g}; "
+                f"refinement_share, prior_share and sharpening_share together are {taken:g}; "
                 "the autoencoder needs a share of the training budget, too"
             )
         return self
+
+    @model_validator(mode="after")
+    def _refines_by_a_distance(self) -> ImageryConfig:
+        if self.refinement_share and not self.perceptual_weight:
+            raise ValueError(
+                f"refinement_share = {self.refinement_share:g} with perceptual_weight = 0: it is "
+                "the perceptual distance that looks closer then; give it a weight, or no share"
+            )
+        return self
+
+    @property
+    def first_share(self) -> float:
+        """Share of the training budget that is left to the autoencoder."""
+        return 1 - self.refinement_share - self.prior_share - self.sharpening_share
 
     @property
     def latent_size(self) -> int:

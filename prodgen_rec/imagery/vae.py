@@ -131,11 +131,14 @@ class ConditionalVAE(ImageModel):
         self, photos: Photos, pairs: Pairs, trainer: Trainer, budget: Budget
     ) -> dict[str, pd.DataFrame]:
         config, autoencoder = self.config, self.autoencoder_
-        first = 1 - config.prior_share - config.sharpening_share
         preferences = self.whitening_.conditions(pairs.vectors)
         known = pairs.attributes
         codes = self.vocabulary_.checked(None if known is None else known.codes, len(photos))
-        logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(first))}
+        logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(config.first_share))}
+        if config.refinement_share:
+            logs["refinement"] = autoencoder.refine(
+                photos, trainer, budget.share(config.refinement_share)
+            )
         shown = spread(len(pairs))
 
         def pictures() -> Photos:

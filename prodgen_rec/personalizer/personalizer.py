@@ -338,8 +338,9 @@ class Personalizer:
             The guidance is out of range.
         """
         learned, model = self._fitted(), self.image_model_
-        place = _places(learned.catalog, items)
-        ids = as_id_array(learned.catalog.items.take(place))
+        catalog = learned.catalog
+        place = catalog.items.index(catalog.without_photo() if items is None else items, "item")
+        ids = as_id_array(catalog.items.take(place))
         wish = Wish(
             n=1,
             pool=self.config.imagery.pool,
@@ -348,10 +349,10 @@ class Personalizer:
             temperature=1.0,
             diversity=0.0,
             likeness=0.0,
-            codes=model.vocabulary_.codes(learned.catalog.attributes.iloc[place]),
+            codes=model.vocabulary_.codes(catalog.attributes.iloc[place]),
         )
         drawn = draw(learned, ids, learned.vectors_of_takers(ids), wish)
-        table = pd.DataFrame({ITEM_ID: learned.catalog.items.take(place), GENERATED: True})
+        table = pd.DataFrame({ITEM_ID: catalog.items.take(place), GENERATED: True})
         return Illustrated(table, model.decode(drawn.latents))
 
     # Files -----------------------------------------------------------------------------
@@ -409,10 +410,3 @@ class Personalizer:
                 "out, pass their events, or serve them like the average user with cold='popular'"
             )
         return is_cold
-
-
-def _places(catalog: Catalog, items: Iterable[Any] | None) -> npt.NDArray[np.int64]:
-    """Rows of items in a catalogue, of those without a photo unless some are named."""
-    if items is None:
-        return np.flatnonzero(catalog.photo_index < 0)
-    return catalog.items.index(items, "item")
