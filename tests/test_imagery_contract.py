@@ -20,6 +20,8 @@ from prodgen_rec.imagery import (
     ConditionalVAE,
     GANConfig,
     ImageModel,
+    ImageryConfig,
+    Pairs,
     PlainCVAE,
     PlainVAE,
     PlainVAEConfig,
@@ -202,19 +204,34 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> No
     one_pixel = photos.copy()
     one_pixel[100, 3, 4, 1] += 1
     one_weight = replace(pairs, weights=pairs.weights + 1e-9 * (np.arange(len(photos)) == 100))
-    others: list[tuple[Small, Any, Any]] = [
-        (Small(), one_pixel, pairs),
-        (Small(), photos, one_weight),
-        (Small(seed=4), photos, pairs),
-        (Small(small_config("gaussian", kl_weight=0.5)), photos, pairs),
+    others: list[tuple[str, Small, Any, Any]] = [
+        ("autoencoder", Small(), one_pixel, pairs),
+        ("autoencoder", Small(seed=4), photos, pairs),
+        ("autoencoder", Small(small_config("gaussian", kl_weight=0.5)), photos, pairs),
+        ("prior", Small(), photos, one_weight),
+        ("prior", Small(small_config("flow")), photos, pairs),
     ]
-    for model, *data in others:
-        with pytest.raises(ConfigError, match=r"autoencoder\.npz: .* other data or settings"):
+    for phase, model, *data in others:
+        with pytest.raises(ConfigError, match=rf"{phase}\.npz: .* other data or settings; delete"):
             model.fit(*data, budget, checkpoint_folder=tmp_path, progress=False)
         with pytest.raises(NotFittedError, match="call fit or load first"):
             model.encode(photos)  # a fit that failed is none
-    drawn_otherwise = Small(small_config("gaussian", pool=3, sharpness=5.0))
-    drawn_otherwise.fit(photos, pairs, budget, checkpoint_folder=tmp_path, progress=False)
+
+
+def test_what_did_not_change_is_not_trained_again(tmp_path: Path) -> None:
+    photos, pairs = planted_world()
+
+    def fit(config: ImageryConfig, some: Pairs) -> None:
+        Small(config).fit(photos, some, Budget(steps=4), checkpoint_folder=tmp_path, progress=False)
+
+    fit(small_config("gaussian"), pairs)
+    first = (tmp_path / "autoencoder.csv").read_text()
+    (tmp_path / "prior.npz").unlink()
+    fit(small_config("flow"), replace(pairs, weights=pairs.weights[::-1]))
+    assert (tmp_path / "autoencoder.csv").read_text() == first  # with the seconds it took
+    prior = (tmp_path / "prior.csv").read_text()
+    fit(small_config("flow", pool=3, sharpness=5.0), replace(pairs, weights=pairs.weights[::-1]))
+    assert (tmp_path / "prior.csv").read_text() == prior
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +32,26 @@ class ImageModelConfig(BaseModel):
     """Settings that training knows nothing of, so that they may change after it."""
 
     size: PictureSize = 64
+
+    def of_training(self, *, but: Collection[str] = ()) -> str:
+        """The settings that a training depends on, as JSON, without those named."""
+        return self.model_dump_json(exclude=self.of_drawing.union(but))
+
+
+_OF_SHARPENING = {
+    "adversarial_weight", "sharpening_share", "flow_steps", "likeness", "guidance"
+}  # fmt: skip
+"""Its settings, and those of the pictures that are drawn for it."""
+_OF_PRIOR = {
+    "prior", "prior_width", "prior_depth", "prior_batch_size", "prior_share", "condition_dropout"
+}  # fmt: skip
+_UNKNOWN_TO = {
+    "autoencoder": {"refinement_share"} | _OF_PRIOR | _OF_SHARPENING,
+    "refinement": _OF_PRIOR | _OF_SHARPENING,
+    "prior": {"refinement_share"} | _OF_SHARPENING,
+    "sharpening": set[str](),
+}
+"""Settings that a phase of `ConditionalVAE` does not depend on, but by what it is given."""
 
 
 class ImageryConfig(ImageModelConfig):
@@ -142,6 +163,10 @@ class ImageryConfig(ImageModelConfig):
                 "the perceptual distance that looks closer then; give it a weight, or no share"
             )
         return self
+
+    def of_phase(self, phase: str) -> str:
+        """The settings that the training of a phase depends on, as JSON."""
+        return self.of_training(but=_UNKNOWN_TO[phase])
 
     @property
     def first_share(self) -> float:

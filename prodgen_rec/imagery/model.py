@@ -144,7 +144,9 @@ class ImageModel(ABC):
         trainer = Trainer(
             seed=self.seed,
             folder=checkpoint_folder,
-            fingerprint=self._fingerprint(photos, pairs),
+            fingerprint=fingerprint_of(
+                *self._origin(self.config.of_training()), photos, *pairs.arrays()
+            ),
             progress=progress,
         )
         # Trained aside, so that an interrupted training leaves no half-trained model behind.
@@ -274,6 +276,10 @@ class ImageModel(ABC):
 
         return rows, pairs.weights
 
+    def _origin(self, settings: str) -> tuple[str, str]:
+        """What a training depends on beside its data."""
+        return f"{type(self).__name__} {settings}", f"seed {self.seed}"
+
     def _check_photos(self, photos: npt.NDArray[Any]) -> None:
         expected = (self.config.size, self.config.size, 3)
         if photos.shape[1:] != expected or photos.dtype != np.uint8 or len(photos) == 0:
@@ -287,15 +293,15 @@ class ImageModel(ABC):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit or load first")
 
-    def _fingerprint(self, photos: Photos, pairs: Pairs) -> str:
-        settings = self.config.model_dump_json(exclude=self.config.of_drawing)
-        digest = hashlib.sha256(f"{type(self).__name__} {settings}".encode())
-        digest.update(f"{self.seed} {photos.shape} ".encode())
-        for start in range(0, len(photos), 1024):  # a memory map is never copied whole
-            digest.update(photos[start : start + 1024].tobytes())
-        for array in (pairs.vectors, pairs.vector_rows, pairs.photo_rows, pairs.weights):
-            digest.update(array.tobytes())
-        if pairs.attributes is not None:
-            digest.update(repr(dict(pairs.attributes.vocabulary.values)).encode())
-            digest.update(pairs.attributes.codes.tobytes())
-        return digest.hexdigest()
+
+def fingerprint_of(*parts: str | npt.NDArray[Any]) -> str:
+    """SHA-256 of texts and of the values of arrays, hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+            continue
+        digest.update(str(part.shape).encode())
+        for start in range(0, len(part), 1024):  # a memory map is never copied whole
+            digest.update(np.ascontiguousarray(part[start : start + 1024]).data)
+    return digest.hexdigest()

@@ -83,6 +83,15 @@ class Pairs:
         totals = np.bincount(self.vector_rows, self.weights, minlength=len(self.vectors))
         return np.asarray(totals, np.float64)
 
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """All that they hold; two of them are alike if these are."""
+        arrays: list[npt.NDArray[Any]]
+        arrays = [self.vectors, self.vector_rows, self.photo_rows, self.weights]
+        if self.attributes is not None:
+            values = repr(dict(self.attributes.vocabulary.values)).encode()
+            arrays += [self.attributes.codes, np.frombuffer(values, np.uint8)]
+        return arrays
+
     def check_photo_rows(self, n_photos: int) -> None:
         """Refuse pairs that point outside an array of photos.
 

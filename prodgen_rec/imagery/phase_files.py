@@ -143,7 +143,7 @@ class PhaseFiles:
         return state
 
     def _check_belongs(self, fingerprint: str, state: State, budget: Budget) -> None:
-        advice = f"delete the folder {self.folder} to start again, or restore the old"
+        advice = "delete it and those of later phases to train them again, or restore the old"
         if fingerprint != self.fingerprint:
             raise ConfigError(
                 f"{self._checkpoint}: this checkpoint was written for other data or settings; "

@@ -142,6 +142,12 @@ class Trainer:
         self.fingerprint = fingerprint
         self.progress = progress
 
+    def on(self, fingerprint: str) -> Trainer:
+        """The same, for a phase of another origin."""
+        return Trainer(
+            seed=self.seed, folder=self.folder, fingerprint=fingerprint, progress=self.progress
+        )
+
     def run(self, phase: Phase, budget: Budget) -> pd.DataFrame:
         """Train a phase to the end of its budget and return its log.
 

@@ -20,7 +20,7 @@ from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
 from prodgen_rec.imagery.config import ImageryConfig
-from prodgen_rec.imagery.model import Floats, ImageModel, Photos
+from prodgen_rec.imagery.model import Floats, ImageModel, Photos, fingerprint_of
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.runtime import spread
@@ -134,10 +134,18 @@ class ConditionalVAE(ImageModel):
         preferences = self.whitening_.conditions(pairs.vectors)
         known = pairs.attributes
         codes = self.vocabulary_.checked(None if known is None else known.codes, len(photos))
-        logs = {"autoencoder": autoencoder.fit(photos, trainer, budget.share(config.first_share))}
+
+        def at(phase: str) -> Trainer:
+            return trainer.on(self._fingerprint(phase, photos, pairs))
+
+        logs = {
+            "autoencoder": autoencoder.fit(
+                photos, at("autoencoder"), budget.share(config.first_share)
+            )
+        }
         if config.refinement_share:
             logs["refinement"] = autoencoder.refine(
-                photos, trainer, budget.share(config.refinement_share)
+                photos, at("refinement"), budget.share(config.refinement_share)
             )
         shown = spread(len(pairs))
 
@@ -155,16 +163,33 @@ class ConditionalVAE(ImageModel):
             preferences,
             codes,
             pairs,
-            trainer,
+            at("prior"),
             budget.share(config.prior_share),
             pictures=pictures,
         )
         if config.sharpening_share:
             drawn = self._drawn(photos, preferences, pairs)
             logs["sharpening"] = autoencoder.sharpen(
-                photos, drawn, trainer, budget.share(config.sharpening_share)
+                photos, drawn, at("sharpening"), budget.share(config.sharpening_share)
             )
         return logs
+
+    def _fingerprint(self, phase: str, photos: Photos, pairs: Pairs) -> str:
+        """What a phase is trained on: a phase for which nothing has changed is not trained again.
+
+        Of what was trained before it takes the weights, which a checkpoint gives back to the bit
+        on any machine, while latents may differ in the last.
+        """
+        before = {
+            "autoencoder": [],
+            "refinement": ["encoder", "decoder"],
+            "prior": ["encoder"],
+            "sharpening": list(self._networks()),
+        }[phase]
+        weights = [w for name in before for w in self._networks()[name].get_weights()]
+        paired = pairs.arrays() if phase in ("prior", "sharpening") else []
+        origin = self._origin(self.config.of_phase(phase))
+        return fingerprint_of(*origin, photos, *paired, *weights)
 
     def _drawn(self, photos: Photos, preferences: Vectors, pairs: Pairs) -> Floats:
         """Latents as the prior draws them for users, some of them unknown.
