@@ -6,7 +6,8 @@ Trains one model on nine tenths of the photos and the training pairs of core53, 
 the other tenth and the held-out purchases, by EfficientNet-Lite2 at 128 px, which no loss uses.
 Beside its figures, figures.json, a row gets a page for people, report.html.
 The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion.
-A run that was stopped goes on from its checkpoints.
+A run that was stopped goes on from its checkpoints; a row that has phases in common with the row
+full takes them from there, if that was trained in the same folder.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,12 +51,14 @@ from prodgen_rec.imagery import (
     GANConfig,
     ImageModel,
     ImageryConfig,
+    Pairs,
     PlainCVAE,
     PlainVAE,
     PlainVAEConfig,
     taken_pairs,
 )
 from prodgen_rec.imagery.noise import user_noise
+from prodgen_rec.imagery.pairs import LearnedFrom
 from prodgen_rec.interactions import build_interactions
 from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
@@ -78,23 +82,43 @@ FULL = {
     "familiarity": 4.0,
     "sharpening_share": 0.3,
 }
-ROWS: dict[str, tuple[type[ImageModel], Any]] = {
-    "full": (ConditionalVAE, ImageryConfig(**FULL)),
-    "no sharpening": (ConditionalVAE, ImageryConfig(**FULL | {"sharpening_share": 0.0})),
-    "no refinement": (ConditionalVAE, ImageryConfig(**FULL | {"refinement_share": 0.0})),
-    "no perceptual": (
-        ConditionalVAE,
-        ImageryConfig(**FULL | {"perceptual_weight": 0.0, "refinement_share": 0.0}),
-    ),
-    "gaussian prior": (ConditionalVAE, ImageryConfig(**FULL | {"prior": "gaussian"})),
-    "plain VAE": (PlainVAE, PlainVAEConfig()),
-    "plain CVAE": (PlainCVAE, PlainVAEConfig()),
-    "DCGAN": (DCGAN, GANConfig()),
-    "conditional GAN": (ConditionalGAN, GANConfig()),
+
+
+class Row(NamedTuple):
+    """A model, the vectors it learns from, and phases that it has in common with the row full."""
+
+    kind: type[ImageModel]
+    config: Any
+    vectors: tuple[LearnedFrom, ...] = ("full",)
+    shared: tuple[str, ...] = ()
+
+
+def _full(
+    shared: tuple[str, ...] = (), vectors: tuple[LearnedFrom, ...] = ("full",), **other: Any
+) -> Row:
+    return Row(ConditionalVAE, ImageryConfig(**FULL | other), vectors, shared)
+
+
+_PICTURES = ("autoencoder", "refinement")
+ROWS = {
+    "full": _full(),
+    "no sharpening": _full((*_PICTURES, "prior"), sharpening_share=0.0),
+    "no refinement": _full(("autoencoder",), refinement_share=0.0),
+    "no perceptual": _full(perceptual_weight=0.0, refinement_share=0.0),
+    "gaussian prior": _full(_PICTURES, prior="gaussian"),
+    "leave-one-out": _full(_PICTURES, ("leave_one_out",)),
+    "subset": _full(_PICTURES, ("subset",)),
+    "item": _full(_PICTURES, ("item",)),
+    "mixture": _full(_PICTURES, ("full", "leave_one_out", "subset", "item")),
+    "plain VAE": Row(PlainVAE, PlainVAEConfig()),
+    "plain CVAE": Row(PlainCVAE, PlainVAEConfig()),
+    "DCGAN": Row(DCGAN, GANConfig()),
+    "conditional GAN": Row(ConditionalGAN, GANConfig()),
 }
 N_JUDGED = 2000
 N_USERS = 2000
 N_SHOWN = 10
+N_SHEETS = 8
 SIZE = 64
 
 
@@ -157,7 +181,6 @@ class Shop:
         self.recommender = pg.ALS(factors=128, regularization=10.0, alpha=4.0).fit(self.history)
         self.photos = np.asarray(self.catalog.photos)
         self.known = self._known_catalog()
-        self.pairs = taken_pairs(self.recommender, photo_rows(self.history.items, self.known))
         self.judge = pretrained_judge()
         self._cache = cache
 
@@ -170,6 +193,11 @@ class Shop:
         report = PhotoReport(len(catalog.items), len(photos))
         return pg.Catalog(catalog.items, catalog.attributes, photos, index, report)
 
+    def pairs(self, vectors: tuple[LearnedFrom, ...]) -> Pairs:
+        """What a model learns from."""
+        rows = photo_rows(self.history.items, self.known)
+        return taken_pairs(self.recommender, rows, vectors=vectors)
+
     def judged_photos(self) -> np.ndarray:
         """The judge's features of all photos, kept for the next run."""
         path = self._cache / "features.npy"
@@ -178,16 +206,20 @@ class Shop:
         return np.load(path)
 
 
-def trained(row: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
+def trained(name: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
     """The model of a row, from its files if it is there already."""
-    kind, config = ROWS[row]
+    row = ROWS[name]
     if (out / "image_model.json").exists():
-        model = kind.load(out)
-        of_drawing = {name: getattr(config, name) for name in config.of_drawing}
+        model = row.kind.load(out)
+        of_drawing = {name: getattr(row.config, name) for name in row.config.of_drawing}
         model.config = model.config.model_copy(update=of_drawing)
         return model
-    model = kind(config).fit(
-        shop.known.photos, shop.pairs, Budget(minutes=minutes), checkpoint_folder=out
+    for phase in row.shared:
+        there = out.parent / "full" / f"{phase}.npz"
+        if there.exists() and not (out / there.name).exists():
+            shutil.copy(there, out)
+    model = row.kind(row.config).fit(
+        shop.known.photos, shop.pairs(row.vectors), Budget(minutes=minutes), checkpoint_folder=out
     )
     model.save(out)
     return model
@@ -215,7 +247,7 @@ def judged(
     future = pairs_of(shop, users)
     # Pictures come best first: one of each user, of every rank as often.
     alike = 4 * np.arange(N_USERS) + np.arange(N_USERS) % 4
-    drawn = {}
+    drawn, imagined = {}, []
     for one_way in ways:
         way = str(one_way)
         made = pictures(model, shop, users, vectors, one_way)
@@ -237,14 +269,13 @@ def judged(
         tell(way, one.fidelity.kernel)
         among, floor = one.fidelity.among, one.fidelity.among_floor
         print(f"  coverage {among.coverage:.3f} of {floor.coverage:.3f}, {one.match}")
-        for user in range(2):
-            sheet[f"user {user}, {way}"] = np.concatenate(
-                [made[4 * user : 4 * user + 4], made[40 + 4 * user : 48 + 4 * user]]
-            )
+        sheet[way] = made[alike[:12]]
+        imagined.append(made[: 4 * N_SHEETS].reshape(N_SHEETS, 4, *made.shape[1:]))
     unknown = pictures(model, shop, users, np.zeros_like(vectors), Way())[alike]
     unknown_kernel = kernel_distance(held_out, shop.judge.features(unknown))
     figures["cold"] = tell("cold", unknown_kernel)
     comparison_rows(sheet, out / "sheet.png")
+    user_sheets(shop, users, np.stack(imagined, axis=1), list(drawn), out / "users.png")
     lists = shop.recommender.recommend(users, 10)
     taken = shop.history.for_users(users)
     history = table_of(taken)
@@ -263,6 +294,20 @@ def judged(
         real_diversity=real_diversity,
     )
     return figures, evaluation
+
+
+def user_sheets(
+    shop: Shop, users: np.ndarray, imagined: np.ndarray, ways: list[str], path: Path
+) -> None:
+    """For some users what they took, and below it what was imagined, uint8 (n, n_ways, 4, …)."""
+    rows = {}
+    for user, made in zip(users, imagined, strict=False):
+        taken = shop.catalog.items.find(shop.history.history(user)["item_id"].to_numpy())
+        index = shop.catalog.photo_index[taken[taken >= 0]]
+        rows[f"{user} took"] = shop.photos[index[index >= 0][:12]]
+        for way, pictures in zip(ways, made, strict=True):
+            rows[f"{user}, {way}"] = pictures
+    comparison_rows(rows, path)
 
 
 def told_attributes(
