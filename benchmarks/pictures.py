@@ -115,7 +115,6 @@ ROWS = {
     "DCGAN": Row(DCGAN, GANConfig()),
     "conditional GAN": Row(ConditionalGAN, GANConfig()),
 }
-N_JUDGED = 2000
 N_USERS = 2000
 N_SHOWN = 10
 N_SHEETS = 8

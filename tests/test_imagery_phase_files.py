@@ -71,13 +71,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_of_other_data_is_refused(checkpoint: Path) -> None:
-    text = r"task\.npz: this checkpoint was written for other data or settings; delete the folder"
+    text = r"task\.npz: this checkpoint was written for other data or settings; delete it and"
     with pytest.raises(ConfigError, match=text):
         Task().run(checkpoint, fingerprint="other data")
 
 
 def test_a_checkpoint_of_another_number_of_steps_is_refused(checkpoint: Path) -> None:
-    text = r"belongs to a phase of 130 steps, now 131 are asked for; delete the folder .* budget"
+    text = r"belongs to a phase of 130 steps, now 131 are asked for; delete it and .* budget"
     with pytest.raises(ConfigError, match=text):
         Task().run(checkpoint, Budget(steps=131))
 
