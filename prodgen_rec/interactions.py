@@ -24,6 +24,7 @@ from prodgen_rec.errors import ConfigError, EventsError, InputError
 from prodgen_rec.events import Events
 from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.events.weights import checked_weights
+from prodgen_rec.hashing import hash_ids, hash_pairs, uniform_of
 from prodgen_rec.ids import IdMap, as_id_array
 
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
@@ -106,6 +107,32 @@ class Interactions:
         return Interactions(
             users, self.items, _csr(known.data, known.indices, indptr, self.n_items)
         )
+
+    def of_single_items(self) -> Interactions:
+        """For each item somebody who took that alone, with the mean of all positive evidence."""
+        positive = self.matrix.data[self.matrix.data > 0]
+        evidence = positive.mean(dtype=np.float64) if len(positive) else 0.0
+        data = np.full(self.n_items, evidence, np.float32)
+        every = np.arange(self.n_items + 1)
+        return Interactions(self.items, self.items, _csr(data, every[:-1], every, self.n_items))
+
+    def thinned(self, seed: int) -> Interactions:
+        """Some pairs of each user, at least one of a history that is not empty.
+
+        Every pair is kept with a chance that is drawn for its user. Chance follows from
+        (seed, user, item) alone.
+        """
+        matrix = self.matrix
+        user_hashes = hash_ids(self.users.arrow, seed)
+        rows = np.repeat(np.arange(self.n_users), np.diff(matrix.indptr))
+        item_hashes = hash_ids(self.items.arrow, seed)[matrix.indices]
+        draws = uniform_of(hash_pairs(user_hashes[rows], item_hashes))
+        least = np.full(self.n_users, np.inf)
+        np.minimum.at(least, rows, draws)
+        kept = draws <= np.maximum(uniform_of(user_hashes), least)[rows]
+        indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
+        part = _csr(matrix.data[kept], matrix.indices[kept], indptr, self.n_items)
+        return Interactions(self.users, self.items, part)
 
     def history(self, user_id: int | str) -> pd.DataFrame:
         """Items of a user, ``item_id`` and ``value``, the strongest first, equals by id.

@@ -88,6 +88,12 @@ def test_the_subset_of_a_user_does_not_depend_on_who_else_there_is() -> None:
     np.testing.assert_array_equal(pairs[0].vectors[[1, 3]], pairs[1].vectors)
 
 
+def test_a_part_of_nothing_is_nothing() -> None:
+    nobody = Interactions(IdMap.of(["a", "b"]), IdMap.of([1, 2, 3]), csr_array((2, 3), dtype="f4"))
+    assert nobody.thinned(0).n_pairs == 0
+    assert not nobody.of_single_items().matrix.toarray().any()
+
+
 def test_a_mixture_holds_every_pair_once_for_each_kind() -> None:
     recommender = fitted()
     kinds = ("item", "full", "leave_one_out", "full")

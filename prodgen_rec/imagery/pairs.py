@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from prodgen_rec.errors import InputError
-from prodgen_rec.hashing import hash_ids, hash_pairs, uniform_of
 from prodgen_rec.imagery.attributes import PhotoAttributes
 from prodgen_rec.imagery.condition import Vectors, finite_rows
-from prodgen_rec.interactions import Interactions
 
 if TYPE_CHECKING:
     from prodgen_rec.preferences import ALS
@@ -84,7 +81,7 @@ class Pairs:
         return np.asarray(totals, np.float64)
 
     def arrays(self) -> list[npt.NDArray[Any]]:
-        """All that they hold; two of them are alike if these are."""
+        """All that they hold, of whatever shape and dtype; pairs are alike if these are."""
         arrays: list[npt.NDArray[Any]]
         arrays = [self.vectors, self.vector_rows, self.photo_rows, self.weights]
         if self.attributes is not None:
@@ -169,32 +166,9 @@ def _vectors(
     if kind == "leave_one_out":
         return recommender.leave_one_out(history)[taken], np.arange(len(taken))
     if kind == "item":
-        return recommender.fold_in(_of_one_item(history)), pairs.col[taken].astype(np.int64)
-    part = _part_of(history, recommender.seed) if kind == "subset" else history
+        return recommender.fold_in(history.of_single_items()), pairs.col[taken].astype(np.int64)
+    part = history.thinned(recommender.seed) if kind == "subset" else history
     return recommender.fold_in(part), pairs.row[taken].astype(np.int64)
-
-
-def _of_one_item(history: Interactions) -> Interactions:
-    """For each item a history of that alone, with the mean evidence of what was taken."""
-    evidence = history.matrix.data[history.matrix.data > 0].mean(dtype=np.float64)
-    alone = sparse.eye_array(history.n_items, dtype=np.float32, format="csr")
-    return Interactions(history.items, history.items, alone * np.float32(evidence))
-
-
-def _part_of(history: Interactions, seed: int) -> Interactions:
-    """Some pairs of each user, by hashes of their ids, so that no order matters."""
-    matrix = history.matrix
-    user_hashes = hash_ids(history.users.arrow, seed)
-    users = np.repeat(np.arange(history.n_users), np.diff(matrix.indptr))
-    item_hashes = hash_ids(history.items.arrow, seed)[matrix.indices]
-    draws = uniform_of(hash_pairs(user_hashes[users], item_hashes))
-    least = np.full(history.n_users, np.inf)
-    np.minimum.at(least, users, draws)
-    kept = draws <= np.maximum(uniform_of(user_hashes), least)[users]
-    part = sparse.csr_array(
-        (matrix.data[kept], (users[kept], matrix.indices[kept])), shape=matrix.shape
-    )
-    return Interactions(history.users, history.items, part)
 
 
 def user_balanced_weights(
