@@ -359,7 +359,7 @@ def test_a_log_of_other_items_is_refused(fitted):
         ({"imagery": {"size": 48}}, r"setting imagery\.size = 48: .* must be 16, 32, 64 or 128"),
         ({"half_life_days": 0}, "setting half_life_days = 0: input should be greater than 0"),
         ({"preferences": {"factors": 0}}, "setting preferences = .*factors = 0: expected a whole"),
-        ({"condition": "half"}, "setting condition = 'half': input should be 'full' or 'leave"),
+        ({"learned_from": ["half"]}, "learned_from.0 = 'half': input should be 'full', 'leave"),
     ],
 )
 def test_a_wrong_setting_is_refused(settings, complaint):

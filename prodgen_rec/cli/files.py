@@ -90,7 +90,10 @@ def read_ids(path: Path, what: str, column: str) -> pa.Array:
         The file is missing, unreadable or empty, or has no such column.
     """
     if not path.is_file():
-        raise InputError(f"--{what}s: there is no file {path}; give a file of {what} ids")
+        without = {"user": "all", "item": "missing"}[what]
+        raise InputError(
+            f"--{what}s: there is no file {path}; give a file of {what} ids, or {without}"
+        )
     is_parquet = path.name.lower().endswith(PARQUET)
     ids = (_ids_in_parquet if is_parquet else _ids_in_text)(path, what, column)
     if len(ids) == 0:

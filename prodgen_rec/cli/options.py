@@ -96,6 +96,7 @@ Likeness = Annotated[
     typer.Option(
         help="0 invents pictures from noise alone; the more, the nearer they are to photos of "
         "items that suit the user.",
+        metavar="SHARE",
         show_default="the bundle's",
         min=0,
         max=1,

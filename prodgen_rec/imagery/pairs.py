@@ -81,7 +81,10 @@ class Pairs:
         return np.asarray(totals, np.float64)
 
     def arrays(self) -> list[npt.NDArray[Any]]:
-        """All that they hold, of whatever shape and dtype; pairs are alike if these are."""
+        """All that they hold: the four arrays, and with attributes their codes and a text, uint8.
+
+        Pairs are alike if these are.
+        """
         arrays: list[npt.NDArray[Any]]
         arrays = [self.vectors, self.vector_rows, self.photo_rows, self.weights]
         if self.attributes is not None:
