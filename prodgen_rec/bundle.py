@@ -17,8 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prodgen_rec._version import __version__
@@ -154,14 +152,6 @@ def verified_bundle(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
         # An error of the block may come from parts that vanished: say why they did.
         if not (folder / ABOUT).is_file() or (folder / ABOUT).read_bytes() != written:
             raise BundleError(f"{path} was replaced while it was being read; load it again")
-
-
-def fingerprint(*arrays: npt.NDArray[Any]) -> str:
-    """SHA-256 of the values of arrays of any shape, hexadecimal."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _parsed(text: bytes, file: Path) -> BundleAbout:

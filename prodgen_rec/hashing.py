@@ -70,6 +70,18 @@ def uniform_of(hashes: Hashes) -> npt.NDArray[np.float64]:
     return np.asarray(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
+def fingerprint(*parts: str | npt.NDArray[Any]) -> str:
+    """SHA-256 of texts and of the values of arrays of any shape, hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+            continue
+        for start in range(0, len(part), 1024):  # a memory map is never copied whole
+            digest.update(np.ascontiguousarray(part[start : start + 1024]).data)
+    return digest.hexdigest()
+
+
 def user_seed(seed: int, user_id: int | str) -> int:
     """Seed of one user's random numbers, 0 to 2^128 - 1, for `numpy.random.default_rng`.
 

@@ -7,7 +7,6 @@ randomness of a picture is in the noise that it is given.
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from prodgen_rec.errors import BundleCorruptError, BundleError, InputError, NotFittedError
+from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.attributes import Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
@@ -144,8 +144,8 @@ class ImageModel(ABC):
         trainer = Trainer(
             seed=self.seed,
             folder=checkpoint_folder,
-            fingerprint=fingerprint_of(
-                *self._origin(self.config.of_training()), photos, *pairs.arrays()
+            fingerprint=fingerprint(
+                self._origin(self.config.of_training()), photos, *pairs.arrays()
             ),
             progress=progress,
         )
@@ -276,9 +276,9 @@ class ImageModel(ABC):
 
         return rows, pairs.weights
 
-    def _origin(self, settings: str) -> tuple[str, str]:
+    def _origin(self, settings: str) -> str:
         """What a training depends on beside its data."""
-        return f"{type(self).__name__} {settings}", f"seed {self.seed}"
+        return f"{type(self).__name__} {settings} seed {self.seed}"
 
     def _check_photos(self, photos: npt.NDArray[Any]) -> None:
         expected = (self.config.size, self.config.size, 3)
@@ -292,16 +292,3 @@ class ImageModel(ABC):
         if not hasattr(self, "n_steps_"):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit or load first")
-
-
-def fingerprint_of(*parts: str | npt.NDArray[Any]) -> str:
-    """SHA-256 of texts and of the values of arrays, hexadecimal."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, str):
-            digest.update(part.encode())
-            continue
-        digest.update(str(part.shape).encode())
-        for start in range(0, len(part), 1024):  # a memory map is never copied whole
-            digest.update(np.ascontiguousarray(part[start : start + 1024]).data)
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ This module needs no TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,32 +146,26 @@ def taken_pairs(
     InputError
         There are no such pairs.
     """
-    pairs = recommender.interactions_.matrix.tocoo()
+    history = recommender.interactions_
+    pairs = history.matrix.tocoo()
     taken = np.flatnonzero((pairs.data > 0) & (photo_rows[pairs.col] >= 0))
     weights = user_balanced_weights(pairs.row[taken], pairs.data[taken])
-    parts = [_vectors(recommender, kind, taken) for kind in vectors]
+    users, items = pairs.row[taken].astype(np.int64), pairs.col[taken].astype(np.int64)
+    by_kind: dict[LearnedFrom, Callable[[], tuple[Vectors, npt.NDArray[np.int64]]]] = {
+        "full": lambda: (recommender.user_vectors_, users),
+        "leave_one_out": lambda: (recommender.leave_one_out(history)[taken], np.arange(len(taken))),
+        "subset": lambda: (recommender.fold_in(history.thinned(recommender.seed)), users),
+        "item": lambda: (recommender.fold_in(history.of_single_items()), items),
+    }
+    parts = [by_kind[kind]() for kind in vectors]
     starts = np.cumsum([0, *(len(rows) for rows, _ in parts)])
     return Pairs(
         np.concatenate([rows for rows, _ in parts]),
         np.concatenate([start + of for start, (_, of) in zip(starts, parts, strict=False)]),
-        np.tile(photo_rows[pairs.col[taken]], len(parts)),
+        np.tile(photo_rows[items], len(parts)),
         np.tile(weights, len(parts)),
         attributes,
     )
-
-
-def _vectors(
-    recommender: ALS, kind: LearnedFrom, taken: npt.NDArray[np.int64]
-) -> tuple[Vectors, npt.NDArray[np.int64]]:
-    """Vectors, and the row of each of the pairs that were taken among them."""
-    history = recommender.interactions_
-    pairs = history.matrix.tocoo()
-    if kind == "leave_one_out":
-        return recommender.leave_one_out(history)[taken], np.arange(len(taken))
-    if kind == "item":
-        return recommender.fold_in(history.of_single_items()), pairs.col[taken].astype(np.int64)
-    part = history.thinned(recommender.seed) if kind == "subset" else history
-    return recommender.fold_in(part), pairs.row[taken].astype(np.int64)
 
 
 def user_balanced_weights(

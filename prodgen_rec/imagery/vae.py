@@ -15,12 +15,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from prodgen_rec.errors import InputError
+from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
 from prodgen_rec.imagery.config import ImageryConfig
-from prodgen_rec.imagery.model import Floats, ImageModel, Photos, fingerprint_of
+from prodgen_rec.imagery.model import Floats, ImageModel, Photos
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.runtime import spread
@@ -135,8 +136,10 @@ class ConditionalVAE(ImageModel):
         known = pairs.attributes
         codes = self.vocabulary_.checked(None if known is None else known.codes, len(photos))
 
+        photos_hash = fingerprint(photos)
+
         def at(phase: str) -> Trainer:
-            return trainer.on(self._fingerprint(phase, photos, pairs))
+            return trainer.on(self._fingerprint(phase, photos_hash, pairs))
 
         logs = {
             "autoencoder": autoencoder.fit(
@@ -174,7 +177,7 @@ class ConditionalVAE(ImageModel):
             )
         return logs
 
-    def _fingerprint(self, phase: str, photos: Photos, pairs: Pairs) -> str:
+    def _fingerprint(self, phase: str, photos_hash: str, pairs: Pairs) -> str:
         """What a phase is trained on: a phase for which nothing has changed is not trained again.
 
         Of what was trained before it takes the weights, which a checkpoint gives back to the bit
@@ -189,7 +192,7 @@ class ConditionalVAE(ImageModel):
         weights = [w for name in before for w in self._networks()[name].get_weights()]
         paired = pairs.arrays() if phase in ("prior", "sharpening") else []
         origin = self._origin(self.config.of_phase(phase))
-        return fingerprint_of(*origin, photos, *paired, *weights)
+        return fingerprint(origin, photos_hash, *paired, *weights)
 
     def _drawn(self, photos: Photos, preferences: Vectors, pairs: Pairs) -> Floats:
         """Latents as the prior draws them for users, some of them unknown.

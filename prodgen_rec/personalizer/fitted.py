@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
 
-from prodgen_rec.bundle import fingerprint, verified_bundle, write_bundle
+from prodgen_rec.bundle import verified_bundle, write_bundle
 from prodgen_rec.catalog import Catalog
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import BundleCorruptError, CatalogError
+from prodgen_rec.hashing import fingerprint
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.imagery.attributes import UNSAID, Codes, PhotoAttributes, Vocabulary
 from prodgen_rec.imagery.budget import Budget
