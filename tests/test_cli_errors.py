@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import Outcome, contents, process, run
+
+from prodgen_rec.catalog.catalog import Catalog, PhotoReport
+from prodgen_rec.ids import IdMap
 
 HEADER = "user_id,item_id,event,timestamp\n"
 WRONG_USAGE, REFUSED, BUNDLE, FILES = 2, 3, 4, 7
@@ -289,6 +293,27 @@ def test_only_items_of_the_catalogue_are_illustrated(items, complaint, bundle, p
     out = place / "old.parquet"
     words = ("illustrate", "--bundle", bundle, "--out", out, "--items", path)
     assert_refused(run(*words), REFUSED, complaint)
+    assert contents(place) == {"old.parquet": b"last night's"}
+
+
+def test_a_shop_that_lacks_no_photo_needs_no_substitutes(fitted, place, tmp_path):
+    catalog = fitted.catalog_
+    whole = IdMap.of(catalog.with_photo())
+    rows = catalog.items.index(whole.arrow)
+    pictured = replace(
+        fitted._fitted(),
+        catalog=Catalog(
+            whole,
+            catalog.attributes.iloc[rows].reset_index(drop=True),
+            catalog.photos,
+            catalog.photo_index[rows],
+            PhotoReport(len(whole), len(whole)),
+        ),
+    )
+    pictured.save(tmp_path / "pictured.bundle")
+    out = place / "old.parquet"
+    words = ("illustrate", "--bundle", tmp_path / "pictured.bundle", "--out", out)
+    assert_refused(run(*words), REFUSED, "pictured.bundle has a photo; name items in a file")
     assert contents(place) == {"old.parquet": b"last night's"}
 
 
