@@ -68,7 +68,7 @@ FULL = {
     "n_blocks": 1,
     "latent_side": 8,
     "latent_channels": 8,
-    "kl_weight": 1e-2,
+    "kl_weight": 2e-2,
     "learning_rate": 1.5e-3,
     "perceptual_weight": 0.3,
     "adversarial_weight": 0.15,

@@ -13,8 +13,8 @@ from prodgen_rec.imagery.runtime import dtype_policy
 
 STAGES = ("stage_1", "stage_2", "stage_3")
 """Edges and colors, textures, parts: what comes later sees little in pictures this small."""
-CLOSE_STAGES = ("stage_1", "stage_2", "stage_3", "stage_5")
-"""Where pictures that were enlarged are compared."""
+CLOSE_STAGES = ("stage_1", "stage_2", "stage_3", "stage_5", "stage_7")
+"""Where pictures that were enlarged are compared: the last sees what a product is."""
 _LARGEST = 128
 _SMALLEST = 1e-3
 
@@ -34,7 +34,7 @@ class PerceptualDistance:
         Side of the pictures in pixels, at least 32.
     close
         Whether pictures are enlarged to `close_side` pixels before they are looked at, which
-        costs about four times as much, and by a deeper stage as well.
+        costs about four times as much, and by two deeper stages as well.
 
     Raises
     ------
