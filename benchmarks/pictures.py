@@ -63,26 +63,6 @@ from prodgen_rec.interactions import build_interactions
 from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 
-FULL = {
-    "width": 32,
-    "n_blocks": 1,
-    "latent_side": 8,
-    "latent_channels": 8,
-    "kl_weight": 2e-2,
-    "learning_rate": 1.5e-3,
-    "perceptual_weight": 0.3,
-    "adversarial_weight": 0.15,
-    "mirror": True,
-    "prior_width": 432,
-    "prior_batch_size": 256,
-    "refinement_share": 0.3,
-    "prior_share": 0.15,
-    "flow_steps": 4,
-    "likeness": 0.3,
-    "familiarity": 4.0,
-    "sharpening_share": 0.3,
-}
-
 
 class Row(NamedTuple):
     """A model, the vectors it learns from, and phases that it has in common with the row full."""
@@ -96,7 +76,7 @@ class Row(NamedTuple):
 def _full(
     shared: tuple[str, ...] = (), vectors: tuple[LearnedFrom, ...] = ("full",), **other: Any
 ) -> Row:
-    return Row(ConditionalVAE, ImageryConfig(**FULL | other), vectors, shared)
+    return Row(ConditionalVAE, ImageryConfig(**other), vectors, shared)
 
 
 _PICTURES = ("autoencoder", "refinement")
@@ -118,7 +98,6 @@ ROWS = {
 N_USERS = 2000
 N_SHOWN = 10
 N_SHEETS = 8
-SIZE = 64
 
 
 def main() -> None:
@@ -126,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--row", choices=ROWS, default="full")
     parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--size", type=int, choices=[64, 128], default=64, help="in pixels")
     parser.add_argument("--out", type=Path, default=Path("build/pictures"))
     parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--pool", type=int, nargs="*", default=[4], help="at guidance 1")
@@ -135,9 +115,10 @@ def main() -> None:
     if not data.is_dir():
         print(f"skipped: there is no {data}; set PRODGEN_REC_DATA to the folder that holds it")
         return
-    out = arguments.out / arguments.row.replace(" ", "-")
+    folder = arguments.out if arguments.size == 64 else arguments.out / f"{arguments.size}"
+    out = folder / arguments.row.replace(" ", "-")
     out.mkdir(parents=True, exist_ok=True)
-    shop = Shop(data, arguments.out)
+    shop = Shop(data, folder, arguments.size)
     start = time.monotonic()
     model = trained(arguments.row, shop, arguments.minutes, out)
     figures = {"row": arguments.row, "minutes": (time.monotonic() - start) / 60}
@@ -165,9 +146,9 @@ class Way(NamedTuple):
 class Shop:
     """Photos, pairs and users of the experiment."""
 
-    def __init__(self, data: Path, cache: Path) -> None:
+    def __init__(self, data: Path, cache: Path, size: int = 64) -> None:
         self.catalog = pg.read_catalog(
-            data / "items.csv.gz", data / "images_64.parquet", size=SIZE, cache_dir=cache
+            data / "items.csv.gz", data / f"images_{size}.parquet", size=size, cache_dir=cache
         )
         split = pd.read_parquet(data / "split_core53.parquet")
         log = split.assign(event="purchase", timestamp=pd.Timestamp("2020-09-20", tz="UTC"))
@@ -217,7 +198,8 @@ def trained(name: str, shop: Shop, minutes: float, out: Path) -> ImageModel:
         there = out.parent / "full" / f"{phase}.npz"
         if there.exists() and not (out / there.name).exists():
             shutil.copy(there, out)
-    model = row.kind(row.config).fit(
+    config = row.config.model_copy(update={"size": shop.catalog.size})
+    model = row.kind(config).fit(
         shop.known.photos, shop.pairs(row.vectors), Budget(minutes=minutes), checkpoint_folder=out
     )
     model.save(out)

@@ -27,12 +27,6 @@ SETTINGS = """\
 factors = 128
 regularization = 10.0
 alpha = 4.0
-
-[imagery]
-width = 24
-latent_channels = 16
-prior_width = 512
-prior_share = 0.4
 """
 
 

@@ -53,7 +53,16 @@ events.quarantine.to_pandas().head()
 settings = pg.PersonalizerConfig.parse(
     {
         "preferences": {"factors": 32, "regularization": 1.0},
-        "imagery": {"size": 32, "width": 16, "latent_channels": 8, "prior_width": 256},
+        "imagery": {
+            "size": 32,
+            "width": 16,
+            "n_blocks": 0,
+            "latent_side": 4,
+            "perceptual_weight": 0,
+            "prior_width": 256,
+            "refinement_share": 0,
+            "sharpening_share": 0,
+        },
     }
 )
 personalizer = pg.Personalizer(settings, seed=0)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from settings import QUICK
+
 from prodgen_rec.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -29,9 +31,11 @@ factors = 16
 size = 32
 width = 8
 latent_channels = 4
+learning_rate = 0.002
 prior_width = 96
 prior_depth = 2
-"""
+prior_share = 0.3
+""" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in QUICK.items())
 """Settings with which a fit of a few steps takes seconds."""
 
 # An interrupt that a shell ignores for its background jobs would be ignored by the test's too.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from settings import QUICK
 
 from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
 
@@ -18,7 +19,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more thr
 SMALL = {
     "attributes": ["type", "color"],
     "preferences": {"factors": 16},
-    "imagery": {
+    "imagery": QUICK
+    | {
         "size": 32,
         "width": 12,
         "latent_channels": 4,

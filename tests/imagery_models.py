@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal, Self
 
+from settings import QUICK
+
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig
 from prodgen_rec.testing.images import planted_world
 
@@ -12,7 +14,7 @@ Prior = Literal["flow", "gaussian"]
 
 
 def small_config(prior: Prior, **settings: Any) -> ImageryConfig:
-    small = {
+    small = QUICK | {
         "size": 16,
         "width": 8,
         "latent_channels": 4,
@@ -22,7 +24,6 @@ def small_config(prior: Prior, **settings: Any) -> ImageryConfig:
         "flow_steps": 4,
         "learning_rate": 8e-3,
         "batch_size": 16,
-        "prior_batch_size": 128,
         "prior_share": 0.5,
         "precision": "float32",
     }

@@ -215,6 +215,16 @@ def test_shares_that_leave_nothing_for_the_autoencoder_are_refused() -> None:
         ImageryConfig(prior_share=0.5, sharpening_share=0.5)
 
 
+@pytest.mark.parametrize(
+    "left_on", [{"sharpening_share": 0}, {"perceptual_weight": 0, "refinement_share": 0}]
+)
+def test_pictures_too_small_to_be_seen_are_refused(left_on: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"size = 16 .* in pictures of less than 32 pixels; set"):
+        ImageryConfig(size=16, **left_on)
+    off = {"perceptual_weight": 0, "refinement_share": 0, "sharpening_share": 0}
+    assert ImageryConfig(size=16, **off).size == 16
+
+
 def test_nothing_is_refined_without_a_perceptual_distance() -> None:
     with pytest.raises(ValueError, match="give it a weight, or no share"):
-        ImageryConfig(refinement_share=0.2)
+        ImageryConfig(perceptual_weight=0)

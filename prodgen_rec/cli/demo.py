@@ -19,12 +19,21 @@ factors = 32
 regularization = 1.0
 
 [imagery]
-width = 16
-latent_channels = 8
+width = 24
+n_blocks = 0
+latent_side = 4
+kl_weight = 0.003
+perceptual_weight = 0.0
+mirror = false
 prior_width = 256
 prior_depth = 2
-prior_share = 0.4
+likeness = 0.4
 guidance = 2.5
+learning_rate = 0.002
+prior_batch_size = 128
+refinement_share = 0.0
+prior_share = 0.2
+sharpening_share = 0.0
 """
 _N_USERS_JUDGED = 1000
 _N_USERS_SHOWN = 16

@@ -18,6 +18,10 @@ PictureSize = Annotated[int, AfterValidator(_power_of_two)]
 """Side of pictures in pixels that the networks can make."""
 
 
+SMALLEST_SEEN = 32
+"""Side of the smallest pictures in which EfficientNet-Lite sees something, in pixels."""
+
+
 class ImageModelConfig(BaseModel):
     """Settings that every image model has.
 
@@ -70,8 +74,8 @@ class ImageryConfig(ImageModelConfig):
         Weight of the mean KL divergence per latent dimension, in nats, beside the mean absolute
         and mean squared error of pixels in [-1, 1].
     perceptual_weight
-        Weight of the perceptual distance beside these, for pictures of at least 32 pixels; 0
-        leaves it out. It needs the extra ``perceptual``, and so does sharpening.
+        Weight of the perceptual distance beside these; 0 leaves it out. It needs pictures of at
+        least 32 pixels, and so does sharpening.
     adversarial_weight
         Weight of the adversarial loss when the decoder is sharpened.
     mirror
@@ -118,31 +122,31 @@ class ImageryConfig(ImageModelConfig):
 
     of_drawing: ClassVar[set[str]] = {"sharpness", "familiarity", "pool", "diversity"}
 
-    width: int = Field(default=24, ge=4, le=128)
-    n_blocks: int = Field(default=0, ge=0, le=8)
-    latent_side: Literal[4, 8] = 4
-    latent_channels: int = Field(default=16, ge=1, le=64)
-    kl_weight: float = Field(default=1e-3, ge=0)
-    perceptual_weight: float = Field(default=0.0, ge=0)
-    adversarial_weight: float = Field(default=0.1, gt=0)
-    mirror: bool = False
+    width: int = Field(default=32, ge=4, le=128)
+    n_blocks: int = Field(default=1, ge=0, le=8)
+    latent_side: Literal[4, 8] = 8
+    latent_channels: int = Field(default=8, ge=1, le=64)
+    kl_weight: float = Field(default=2e-2, ge=0)
+    perceptual_weight: float = Field(default=0.3, ge=0)
+    adversarial_weight: float = Field(default=0.15, gt=0)
+    mirror: bool = True
     prior: Literal["flow", "gaussian"] = "flow"
-    prior_width: int = Field(default=512, ge=8)
+    prior_width: int = Field(default=432, ge=8)
     prior_depth: int = Field(default=4, ge=1)
-    flow_steps: int = Field(default=8, ge=1, le=64)
-    likeness: float = Field(default=0.0, ge=0, lt=1)
+    flow_steps: int = Field(default=4, ge=1, le=64)
+    likeness: float = Field(default=0.3, ge=0, lt=1)
     sharpness: float = Field(default=3.0, gt=0)
-    familiarity: float = Field(default=1.0, ge=0)
+    familiarity: float = Field(default=4.0, ge=0)
     guidance: float = Field(default=2.0, ge=0)
     pool: int = Field(default=1, ge=1, le=64)
     diversity: float = Field(default=0.3, ge=0, le=1)
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=1.5e-3, gt=0)
     batch_size: int = Field(default=16, ge=1)
-    prior_batch_size: int = Field(default=128, ge=1)
-    refinement_share: float = Field(default=0.0, ge=0, lt=1)
-    prior_share: float = Field(default=0.3, gt=0, lt=1)
-    sharpening_share: float = Field(default=0.0, ge=0, lt=1)
+    prior_batch_size: int = Field(default=256, ge=1)
+    refinement_share: float = Field(default=0.3, ge=0, lt=1)
+    prior_share: float = Field(default=0.15, gt=0, lt=1)
+    sharpening_share: float = Field(default=0.3, ge=0, lt=1)
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
 
     @model_validator(mode="after")
@@ -152,6 +156,16 @@ class ImageryConfig(ImageModelConfig):
             raise ValueError(
                 f"refinement_share, prior_share and sharpening_share together are {taken:g}; "
                 "the autoencoder needs a share of the training budget, too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> ImageryConfig:
+        if self.size < SMALLEST_SEEN and (self.perceptual_weight or self.sharpening_share):
+            raise ValueError(
+                f"size = {self.size} with a perceptual_weight or sharpening_share: the network "
+                f"behind both sees nothing in pictures of less than {SMALLEST_SEEN} pixels; set "
+                "perceptual_weight, refinement_share and sharpening_share to 0"
             )
         return self
 

