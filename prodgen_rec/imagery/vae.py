@@ -74,7 +74,8 @@ class ConditionalVAE(ImageModel):
         noise
             float32 (n, latent_size), standard normal.
         guidance
-            0 ignores the vectors, 1 follows them, more exaggerates them.
+            0 ignores the vectors, 1 follows them, more exaggerates them; with exemplars, more than
+            1 is as much as 1, see `ConditionalPrior.sample`.
         codes
             int (n, n_attributes), attributes that the products shall have, as ``vocabulary_``
             gives them; -1, like None, leaves one open.
@@ -215,7 +216,7 @@ class ConditionalVAE(ImageModel):
                     codes[rows],
                     noise[rows],
                     guidance,
-                    exemplars=exemplars[rows],
+                    exemplars=exemplars[rows] if self.config.likeness else None,
                     likeness=self.config.likeness,
                 )
                 for rows, guidance in zip(strengths, (1.0, self.config.guidance), strict=True)
