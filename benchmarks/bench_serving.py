@@ -18,7 +18,6 @@ from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig, Pairs
-from prodgen_rec.imagery.networks import decoding_flops
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.topk import top_n
 
@@ -49,15 +48,14 @@ def main() -> None:
     vectors = rng.standard_normal((N_PICTURES, DIMENSION), np.float32)
     noise = rng.standard_normal((N_PICTURES, model.latent_size), np.float32)
     latents = model.sample_latents(vectors, noise)
-    prior = seconds(lambda: model.sample_latents(vectors, noise))
-    decoding = seconds(lambda: model.decode(latents))
-    flops = decoding_flops(model.autoencoder_.decoder)
-    print(f"prior, 8 guided flow steps         {N_PICTURES / prior:8,.0f} pictures/s")
-    share = flops * N_PICTURES / decoding / 1e9 / best
-    print(
-        f"decoder, {flops / 1e6:.0f} MFLOP at 64 px         "
-        f"{N_PICTURES / decoding:8,.0f} pictures/s  {share:.2f} of the matrix product"
-    )
+    work = {
+        "prior": lambda: model.sample_latents(vectors, noise, exemplars=latents),
+        "decoder": lambda: model.decode(latents),
+    }
+    for part, flops in model.flops().items():
+        rate = N_PICTURES / seconds(work[part])
+        what = f"{part}, {flops / 1e6:.0f} MFLOP at 64 px"
+        print(f"{what:34} {rate:8,.0f} pictures/s  {flops * rate / 1e9 / best:.2f} of the product")
 
 
 def seconds(work: Callable[[], object], n_runs: int = 3) -> float:

@@ -16,9 +16,10 @@ from prodgen_rec.imagery.networks import (
     build_flow_context,
     build_flow_velocity,
     build_gaussian_prior,
-    decoding_flops,
+    flops,
     stages,
 )
+from prodgen_rec.imagery.priors import FlowPrior, GaussianPrior
 
 N_BLOCKS = 1
 
@@ -87,7 +88,16 @@ def test_flops_are_those_counted_by_hand() -> None:
     x = layers.Conv2D(5, 3, padding="same", strides=2)(x)
     x = layers.Dense(7)(layers.Flatten()(x))
     # 4 × 3 cells of 3 · 3 · 3 · 5 products, then 60 · 7; a product and a sum are two operations.
-    assert decoding_flops(keras.Model(inputs, x)) == 2 * (12 * 135 + 420)
+    assert flops(keras.Model(inputs, x)) == 2 * (12 * 135 + 420)
+
+
+def test_a_latent_costs_its_context_once_and_the_velocity_at_every_step() -> None:
+    flow = FlowPrior(latent_size=3, condition_size=5, width=4, depth=2, n_steps=7)
+    context = 5 * 4 + 4 * 4 + 4 * (2 * 2 * 4)
+    velocity = 3 * 4 + 2 * (2 * 4 * 4) + 4 * 3  # what the time does is the same for all rows
+    assert flow.flops == 2 * (context + 7 * velocity)
+    gaussian = GaussianPrior(latent_size=3, condition_size=5, width=4)
+    assert gaussian.flops == 2 * (5 * 4 + 4 * 4 + 4 * 6)
 
 
 def test_written_for_every_keras_backend() -> None:

@@ -20,6 +20,8 @@ from keras import KerasTensor, layers, ops
 COARSEST = 4
 """Side of the coarsest maps of networks that need no latent map of another side, in cells."""
 _MAX_CHANNELS = 256
+_TIME_LAYERS = ("time_moment", "time_effect")
+"""What a flow works out once for all of its rows, since they are at the same time."""
 
 
 def stages(size: int, width: int, side: int = COARSEST) -> list[tuple[int, int]]:
@@ -149,9 +151,9 @@ def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model
     z = keras.Input((latent_size,), name="latent")
     t = keras.Input((1,), name="time")
     context = keras.Input((2 * width * depth,), name="context")
-    moment = layers.Dense(width, activation="silu")(TimeFeatures()(t))
-    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros")(moment)
-    effects = ops.split(layers.add([effect, context]), depth, axis=-1)
+    moment = layers.Dense(width, activation="silu", name=_TIME_LAYERS[0])(TimeFeatures()(t))
+    effect = layers.Dense(2 * width * depth, kernel_initializer="zeros", name=_TIME_LAYERS[1])
+    effects = ops.split(layers.add([effect(moment), context]), depth, axis=-1)
     x = layers.Dense(width)(z)
     for scale_shift in effects:
         h = layers.LayerNormalization(center=False, scale=False)(x)
@@ -174,11 +176,11 @@ class Modulate(layers.Layer):  # type: ignore[misc]
         return x * (1 + scale) + shift
 
 
-def decoding_flops(model: keras.Model) -> int:
-    """Floating point operations of one sample through the dense and convolution layers."""
+def flops(model: keras.Model) -> int:
+    """Floating point operations of one row through the dense and convolution layers."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, layers.Conv2D | layers.Dense):
+        if isinstance(layer, layers.Conv2D | layers.Dense) and layer.name not in _TIME_LAYERS:
             cells = math.prod(layer.output.shape[1:-1])
             total += 2 * cells * math.prod(layer.kernel.shape)
     return total

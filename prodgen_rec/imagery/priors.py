@@ -25,6 +25,7 @@ from prodgen_rec.imagery.networks import (
     build_flow_context,
     build_flow_velocity,
     build_gaussian_prior,
+    flops,
 )
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.replicas import normal, uniform
@@ -69,6 +70,11 @@ class PriorNetwork(ABC):
 
     networks: dict[str, keras.Model]
 
+    @property
+    @abstractmethod
+    def flops(self) -> int:
+        """Floating point operations of one latent that `draw` draws."""
+
     @abstractmethod
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
@@ -92,6 +98,11 @@ class GaussianPrior(PriorNetwork):
     def __init__(self, latent_size: int, condition_size: int, width: int) -> None:
         self.network = build_gaussian_prior(latent_size, condition_size, width)
         self.networks = {"prior": self.network}
+
+    @property
+    def flops(self) -> int:
+        """Those of its one network."""
+        return flops(self.network)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Negative log likelihood per dimension, up to a constant.
@@ -138,6 +149,11 @@ class FlowPrior(PriorNetwork):
         self.velocity = build_flow_velocity(latent_size, width, depth)
         self.networks = {"prior_context": self.context, "prior_velocity": self.velocity}
         self.n_steps = n_steps
+
+    @property
+    def flops(self) -> int:
+        """The context once, the velocity at every step."""
+        return flops(self.context) + self.n_steps * flops(self.velocity)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Mean squared error of the velocity z − ε on the line from ε to z.

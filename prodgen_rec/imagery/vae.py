@@ -22,6 +22,7 @@ from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
 from prodgen_rec.imagery.config import ImageryConfig
 from prodgen_rec.imagery.model import Floats, ImageModel, Photos
+from prodgen_rec.imagery.networks import flops
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.runtime import spread
@@ -122,6 +123,15 @@ class ConditionalVAE(ImageModel):
         self._check_fitted()
         self._check_photos(photos)
         return self.autoencoder_.moments(photos)[:, : self.latent_size]
+
+    def flops(self) -> dict[str, int]:
+        """Floating point operations of one picture, of ``prior`` and ``decoder``.
+
+        As of a picture from an exemplar, or of guidance 0 or 1; other guidance runs the prior
+        twice, and attributes that are asked for three times.
+        """
+        self._check_fitted()
+        return {"prior": self.prior_.prior.flops, "decoder": flops(self.autoencoder_.decoder)}
 
     def _build(self) -> None:
         self.autoencoder_ = Autoencoder(self.config, seed=self.seed)
