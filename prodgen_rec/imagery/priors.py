@@ -317,7 +317,7 @@ class ConditionalPrior:
         likeness
             How near, 0 to 1; see `Begin`.
         """
-        if exemplars is None:
+        if exemplars is None or likeness == 0:
             exemplars, likeness = np.zeros_like(noise), 0.0
         else:
             guidance = min(guidance, 1.0)

@@ -226,7 +226,7 @@ class ConditionalVAE(ImageModel):
                     codes[rows],
                     noise[rows],
                     guidance,
-                    exemplars=exemplars[rows] if self.config.likeness else None,
+                    exemplars=exemplars[rows],
                     likeness=self.config.likeness,
                 )
                 for rows, guidance in zip(strengths, (1.0, self.config.guidance), strict=True)
