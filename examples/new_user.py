@@ -27,20 +27,9 @@ def main() -> None:
     out = arguments.out
     shop = write_shop(out / "shop", n_items=300, n_users=300)
     catalog = pg.read_catalog(shop.items, shop.photos, size=32)
-    settings = pg.PersonalizerConfig.parse(
-        {
-            "preferences": {"factors": 32, "regularization": 1.0},
-            "imagery": {
-                "size": 32,
-                "width": 16,
-                "n_blocks": 0,
-                "latent_side": 4,
-                "perceptual_weight": 0,
-                "prior_width": 256,
-                "refinement_share": 0,
-                "sharpening_share": 0,
-            },
-        }
+    settings = pg.PersonalizerConfig(
+        preferences={"factors": 32, "regularization": 1.0},
+        imagery=pg.ImageryConfig.quick(size=32, width=16),
     )
     personalizer = pg.Personalizer(settings, seed=0)
     personalizer.fit(shop.events, catalog, steps=arguments.steps)

@@ -29,20 +29,9 @@ def main() -> None:
     catalog = pg.read_catalog(shop.items, shop.photos, size=32)
     print(catalog.report.summary())
 
-    settings = pg.PersonalizerConfig.parse(
-        {
-            "preferences": {"factors": 32, "regularization": 1.0},
-            "imagery": {
-                "size": 32,
-                "width": 16,
-                "n_blocks": 0,
-                "latent_side": 4,
-                "perceptual_weight": 0,
-                "prior_width": 256,
-                "refinement_share": 0,
-                "sharpening_share": 0,
-            },
-        }
+    settings = pg.PersonalizerConfig(
+        preferences={"factors": 32, "regularization": 1.0},
+        imagery=pg.ImageryConfig.quick(size=32, width=16),
     )
     personalizer = pg.Personalizer(settings, seed=0)
     personalizer.fit(events, catalog, steps=arguments.steps)

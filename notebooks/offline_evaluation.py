@@ -50,20 +50,9 @@ events.quarantine.to_pandas().head()
 # ## Fit
 
 # %%
-settings = pg.PersonalizerConfig.parse(
-    {
-        "preferences": {"factors": 32, "regularization": 1.0},
-        "imagery": {
-            "size": 32,
-            "width": 16,
-            "n_blocks": 0,
-            "latent_side": 4,
-            "perceptual_weight": 0,
-            "prior_width": 256,
-            "refinement_share": 0,
-            "sharpening_share": 0,
-        },
-    }
+settings = pg.PersonalizerConfig(
+    preferences={"factors": 32, "regularization": 1.0},
+    imagery=pg.ImageryConfig.quick(size=32, width=16),
 )
 personalizer = pg.Personalizer(settings, seed=0)
 personalizer.fit(events, catalog, steps=STEPS, progress=False)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import QUICK
+from settings import PLAIN
 
 from prodgen_rec.cli import main
 
@@ -35,7 +35,7 @@ learning_rate = 0.002
 prior_width = 96
 prior_depth = 2
 prior_share = 0.3
-""" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in QUICK.items())
+""" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in PLAIN.items())
 """Settings with which a fit of a few steps takes seconds."""
 
 # An interrupt that a shell ignores for its background jobs would be ignored by the test's too.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from settings import QUICK
+from settings import PLAIN
 
 from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
 
@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more thr
 SMALL = {
     "attributes": ["type", "color"],
     "preferences": {"factors": 16},
-    "imagery": QUICK
+    "imagery": PLAIN
     | {
         "size": 32,
         "width": 12,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal, Self
 
-from settings import QUICK
+from settings import PLAIN
 
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig
 from prodgen_rec.testing.images import planted_world
@@ -14,7 +14,7 @@ Prior = Literal["flow", "gaussian"]
 
 
 def small_config(prior: Prior, **settings: Any) -> ImageryConfig:
-    small = QUICK | {
+    small = PLAIN | {
         "size": 16,
         "width": 8,
         "latent_channels": 4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-QUICK: dict[str, Any] = {
+PLAIN: dict[str, Any] = {
     "n_blocks": 0,
     "latent_side": 4,
     "kl_weight": 1e-3,
@@ -17,4 +17,4 @@ QUICK: dict[str, Any] = {
     "refinement_share": 0.0,
     "sharpening_share": 0.0,
 }
-"""Nothing that takes long, and nothing that a test would have to switch off."""
+"""Neither exemplars nor losses that take long: what a test wants of these, it switches on."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import SMALL, Terminal, contents, done, plain, process, run
 from PIL import Image
-from settings import QUICK
+from settings import PLAIN
 
 from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
@@ -171,7 +171,7 @@ def renamed(small_shop, tmp_path_factory):
     ).to_parquet(folder / "photos.parquet")
     pd.DataFrame({"uid": [2, 1]}).to_csv(folder / "users.csv", index=False)
     (folder / "small.json").write_text(
-        json.dumps({"preferences": {"factors": 16}, "imagery": QUICK | {"size": 16, "width": 4}})
+        json.dumps({"preferences": {"factors": 16}, "imagery": PLAIN | {"size": 16, "width": 4}})
     )
     return folder
 

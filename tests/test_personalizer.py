@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from settings import QUICK
+from settings import PLAIN
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -389,7 +389,7 @@ def odd() -> Personalizer:
         {
             "learned_from": ["leave_one_out"],
             "preferences": {"factors": 4, "iterations": 3},
-            "imagery": QUICK | {"size": 16, "width": 4, "latent_channels": 1, "prior_width": 8},
+            "imagery": PLAIN | {"size": 16, "width": 4, "latent_channels": 1, "prior_width": 8},
         }
     )
     catalog = read_catalog(items, photos, size=16)

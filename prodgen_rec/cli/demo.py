@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from prodgen_rec.cli import reports, serving
@@ -10,6 +11,7 @@ from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.outputs import check_folder
 from prodgen_rec.datasets import ShopFiles, write_shop
 from prodgen_rec.errors import InputError
+from prodgen_rec.imagery import ImageryConfig
 from prodgen_rec.storage import atomic_file
 
 _SETTINGS = """\
@@ -19,21 +21,6 @@ factors = 32
 regularization = 1.0
 
 [imagery]
-width = 24
-n_blocks = 0
-latent_side = 4
-kl_weight = 0.003
-perceptual_weight = 0.0
-mirror = false
-prior_width = 256
-prior_depth = 2
-likeness = 0.4
-guidance = 2.5
-learning_rate = 0.002
-prior_batch_size = 128
-refinement_share = 0.0
-prior_share = 0.2
-sharpening_share = 0.0
 """
 _N_USERS_JUDGED = 1000
 _N_USERS_SHOWN = 16
@@ -53,7 +40,9 @@ def run(
     check_folder(out)
     shop = _shop(out, items, users, seed, report)
     settings = out / "settings.toml"
-    settings.write_text(_SETTINGS, encoding="utf-8")
+    quick = ImageryConfig.quick().model_dump(exclude_defaults=True)
+    lines = (f"{name} = {json.dumps(value)}\n" for name, value in quick.items())
+    settings.write_text(_SETTINGS + "".join(lines), encoding="utf-8")
     bundle, events, inputs = out / "bundle", shop.events, Inputs(report=report)
     serving.fit(
         events=events,

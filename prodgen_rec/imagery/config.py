@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -56,6 +56,23 @@ _UNKNOWN_TO = {
     "sharpening": set[str](),
 }
 """Settings that a phase of `ConditionalVAE` does not depend on, but by what it is given."""
+_QUICK = {
+    "width": 24,
+    "n_blocks": 0,
+    "latent_side": 4,
+    "kl_weight": 3e-3,
+    "perceptual_weight": 0.0,
+    "mirror": False,
+    "prior_width": 256,
+    "prior_depth": 2,
+    "guidance": 2.5,
+    "learning_rate": 2e-3,
+    "prior_batch_size": 128,
+    "refinement_share": 0.0,
+    "prior_share": 0.2,
+    "sharpening_share": 0.0,
+}
+"""What gave the best pictures of the synthetic shop after two minutes of training."""
 
 
 class ImageryConfig(ImageModelConfig):
@@ -177,6 +194,19 @@ class ImageryConfig(ImageModelConfig):
                 "the perceptual distance that looks closer then; give it a weight, or no share"
             )
         return self
+
+    @classmethod
+    def quick(cls, **settings: Any) -> ImageryConfig:
+        """Settings for a first look after minutes: small networks, and pixels alone as a loss.
+
+        The defaults need twenty minutes, and give far better pictures then.
+
+        Parameters
+        ----------
+        settings
+            Settings that take the place of these.
+        """
+        return cls(**_QUICK | settings)
 
     def of_phase(self, phase: str) -> str:
         """The settings that the training of a phase depends on, as JSON."""
