@@ -492,7 +492,8 @@ def test_json_holds_no_number_that_is_none():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_fit_that_is_interrupted_goes_on_where_it_stopped(number, bundle, small_shop, tmp_path):
     out, settings = tmp_path / "shop.bundle", tmp_path / "small.toml"
-    settings.write_text(SMALL.replace("size = 32", "size = 16") + "prior_share = 0.5\n")
+    smaller = SMALL.replace("size = 32", "size = 16")
+    settings.write_text(smaller.replace("prior_share = 0.3", "prior_share = 0.5"))
     shutil.copytree(bundle, out)
     before = contents(out)
     words = (

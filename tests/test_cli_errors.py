@@ -56,7 +56,7 @@ def fit(small_shop, bundle, tmp_path):
             "out": out,
         } | files
         named = [word for name, path in files.items() for word in (f"--{name}", path)]
-        outcome = run("fit", "--steps", 2, "--size", 16, *named, *words)
+        outcome = run("fit", "--steps", 2, "--size", 32, *named, *words)
         assert contents(out) == before
         return outcome
 
