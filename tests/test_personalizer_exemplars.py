@@ -99,18 +99,6 @@ def test_latents_of_a_model_with_full_likeness_are_the_exemplars(fitted):
     assert np.array_equal(alone, none)
 
 
-def test_a_prior_that_starts_from_exemplars_is_never_run_twice(fitted):
-    model, latents = fitted.image_model_, fitted._fitted().item_latents[:5]
-    vectors = fitted.recommender_.user_vectors_[:5]
-    noise = np.random.default_rng(0).standard_normal(latents.shape).astype(np.float32)
-    near = {"exemplars": latents, "likeness": 0.5}
-    half, once, thrice = (
-        model.sample_latents(vectors, noise, guidance=guidance, **near) for guidance in (0.5, 1, 3)
-    )
-    assert np.array_equal(thrice, once)
-    assert not np.array_equal(half, once)
-
-
 def test_exemplars_that_do_not_fit_are_refused(fitted):
     model, latents = fitted.image_model_, fitted._fitted().item_latents[:5]
     vectors = fitted.recommender_.user_vectors_[:5]

@@ -309,9 +309,6 @@ class ConditionalPrior:
 
         Parameters
         ----------
-        guidance
-            How strongly to follow a preference; with exemplars at most 1: a taste is exaggerated
-            by which exemplars are chosen, which costs nothing, where the prior would run twice.
         exemplars
             float32 (n, latent_size), latents to be near to.
         likeness
@@ -319,8 +316,6 @@ class ConditionalPrior:
         """
         if exemplars is None or likeness == 0:
             exemplars, likeness = np.zeros_like(noise), 0.0
-        else:
-            guidance = min(guidance, 1.0)
         standardized = (exemplars - self.latent_mean) / self.latent_scale
         if guidance == 0:
             preferences = np.zeros_like(preferences)

@@ -75,8 +75,7 @@ class ConditionalVAE(ImageModel):
         noise
             float32 (n, latent_size), standard normal.
         guidance
-            0 ignores the vectors, 1 follows them, more exaggerates them; with exemplars, more than
-            1 is as much as 1, see `ConditionalPrior.sample`.
+            0 ignores the vectors, 1 follows them, more exaggerates them.
         codes
             int (n, n_attributes), attributes that the products shall have, as ``vocabulary_``
             gives them; -1, like None, leaves one open.
@@ -127,8 +126,8 @@ class ConditionalVAE(ImageModel):
     def flops(self) -> dict[str, int]:
         """Floating point operations of one picture, of ``prior`` and ``decoder``.
 
-        As of a picture from an exemplar, or of guidance 0 or 1; other guidance runs the prior
-        twice, and attributes that are asked for three times.
+        As of guidance 0 or 1; other guidance runs the prior twice, and attributes that are asked
+        for three times.
         """
         self._check_fitted()
         return {"prior": self.prior_.prior.flops, "decoder": flops(self.autoencoder_.decoder)}
