@@ -146,7 +146,7 @@ class Way(NamedTuple):
 class Shop:
     """Photos, pairs and users of the experiment."""
 
-    def __init__(self, data: Path, cache: Path, size: int = 64) -> None:
+    def __init__(self, data: Path, cache: Path, size: int) -> None:
         self.catalog = pg.read_catalog(
             data / "items.csv.gz", data / f"images_{size}.parquet", size=size, cache_dir=cache
         )

@@ -314,7 +314,7 @@ class ConditionalPrior:
         likeness
             How near, 0 to 1; see `Begin`.
         """
-        if exemplars is None or likeness == 0:
+        if exemplars is None:
             exemplars, likeness = np.zeros_like(noise), 0.0
         standardized = (exemplars - self.latent_mean) / self.latent_scale
         if guidance == 0:
