@@ -159,8 +159,31 @@ def test_the_flow_is_exact_where_the_velocity_is_known() -> None:
     weights[-1] = np.arange(LATENT, dtype=np.float32)  # the last bias; its kernel starts at zero
     prior.velocity.set_weights(weights)
     noise = np.random.default_rng(0).normal(size=(4, LATENT)).astype(np.float32)
-    moved = prior.draw_guided(Begin(tf.constant(noise)), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
+    moved = prior.draw(Begin(tf.constant(noise)), tf.zeros((4, 3)), [(tf.ones((4, 3)), 3.0)])
     np.testing.assert_allclose(moved, noise + np.arange(LATENT), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "flow"])
+def test_guidance_leads_from_condition_to_condition(kind: str) -> None:
+    """Strength 0 leaves a condition out, 1 goes all the way, more goes beyond."""
+    prior = GaussianPrior(LATENT, 3, 16) if kind == "gaussian" else FlowPrior(LATENT, 3, 16, 2, 4)
+    rng = np.random.default_rng(6)
+    for network in prior.networks.values():
+        network.set_weights([0.1 * rng.normal(size=w.shape) for w in network.get_weights()])
+    begin = Begin(tf.constant(rng.normal(size=(4, LATENT)), tf.float32))
+    a, b, c = (tf.constant(rng.normal(size=(4, 3)), tf.float32) for _ in range(3))
+    plain = [prior.draw(begin, one).numpy() for one in (a, b, c)]
+
+    def drawn(*strengths: float) -> np.ndarray:
+        return prior.draw(begin, a, list(zip((b, c), strengths, strict=True))).numpy()
+
+    np.testing.assert_allclose(drawn(0.0, 0.0), plain[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(drawn(1.0, 0.0), plain[1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(drawn(1.0, 1.0), plain[2], rtol=1e-4, atol=1e-6)
+    way, beyond = plain[1] - plain[0], drawn(3.0, 0.0) - plain[0]
+    cosine = (way * beyond).sum() / np.sqrt((way**2).sum() * (beyond**2).sum())
+    assert cosine > 0.9
+    assert np.abs(beyond).sum() > 2 * np.abs(way).sum()
 
 
 def test_latents_are_standardized_by_their_weights_and_the_doubt_of_the_encoder() -> None:

@@ -133,7 +133,7 @@ class ImageryConfig(ImageModelConfig):
         Shares of the training budget that the prior and the sharpening of the decoder get; a
         share of 0 leaves the sharpening out.
     precision
-        Arithmetic of the training of the autoencoder; ``auto`` takes bfloat16 where the
+        Arithmetic of the training, but for discriminators; ``auto`` takes bfloat16 where the
         processor has it. Pictures are always made in float32.
     """
 
@@ -148,7 +148,7 @@ class ImageryConfig(ImageModelConfig):
     adversarial_weight: float = Field(default=0.15, gt=0)
     mirror: bool = True
     prior: Literal["flow", "gaussian"] = "flow"
-    prior_width: int = Field(default=432, ge=8)
+    prior_width: int = Field(default=352, ge=8)
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=4, ge=1, le=64)
     likeness: float = Field(default=0.4, ge=0, lt=1)
@@ -160,7 +160,7 @@ class ImageryConfig(ImageModelConfig):
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=1.5e-3, gt=0)
     batch_size: int = Field(default=16, ge=1)
-    prior_batch_size: int = Field(default=256, ge=1)
+    prior_batch_size: int = Field(default=512, ge=1)
     refinement_share: float = Field(default=0.3, ge=0, lt=1)
     prior_share: float = Field(default=0.15, gt=0, lt=1)
     sharpening_share: float = Field(default=0.3, ge=0, lt=1)

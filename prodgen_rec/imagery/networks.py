@@ -106,7 +106,8 @@ def build_gaussian_prior(latent_size: int, condition_size: int, width: int) -> k
     x = inputs = keras.Input((condition_size,), name="condition")
     for _ in range(2):
         x = layers.Dense(width, activation="silu")(x)
-    return keras.Model(inputs, layers.Dense(2 * latent_size)(x), name="gaussian_prior")
+    moments = layers.Dense(2 * latent_size, dtype="float32")(x)
+    return keras.Model(inputs, moments, name="gaussian_prior")
 
 
 @keras.saving.register_keras_serializable(package="prodgen_rec")
@@ -151,7 +152,9 @@ def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model
     z = keras.Input((latent_size,), name="latent")
     t = keras.Input((1,), name="time")
     context = keras.Input((2 * width * depth,), name="context")
-    moment = layers.Dense(width, activation="silu", name=_TIME_LAYERS[0])(TimeFeatures()(t))
+    moment = layers.Dense(width, activation="silu", name=_TIME_LAYERS[0])(
+        TimeFeatures(dtype="float32")(t)
+    )
     effect = layers.Dense(2 * width * depth, kernel_initializer="zeros", name=_TIME_LAYERS[1])
     effects = ops.split(layers.add([effect(moment), context]), depth, axis=-1)
     x = layers.Dense(width)(z)
@@ -161,7 +164,7 @@ def build_flow_velocity(latent_size: int, width: int, depth: int) -> keras.Model
         h = layers.Dense(width, activation="silu")(h)
         x = layers.add([x, layers.Dense(width, kernel_initializer="zeros")(h)])
     x = layers.LayerNormalization()(x)
-    velocity = layers.Dense(latent_size, kernel_initializer="zeros")(x)
+    velocity = layers.Dense(latent_size, kernel_initializer="zeros", dtype="float32")(x)
     return keras.Model([z, t, context], velocity, name="flow_velocity")
 
 

@@ -128,7 +128,7 @@ class PlainCVAE(PlainVAE):
                 self.latent_size, self.whitening_.size + 1, self.config.condition_width
             )
         self._draw = compiled(
-            lambda noise, conditions, scale: self.prior_.draw_guided(
+            lambda noise, conditions, scale: self.prior_.draw(
                 Begin(noise), tf.zeros_like(conditions), [(conditions, scale)]
             )
         )

@@ -29,7 +29,14 @@ from prodgen_rec.imagery.networks import (
 )
 from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.replicas import normal, uniform
-from prodgen_rec.imagery.runtime import batches, by_tiles, compiled, dtype_policy, seeded
+from prodgen_rec.imagery.runtime import (
+    batches,
+    by_tiles,
+    compiled,
+    dtype_policy,
+    seeded,
+    training_precision,
+)
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Floats = npt.NDArray[np.float32]
@@ -70,24 +77,23 @@ class PriorNetwork(ABC):
 
     networks: dict[str, keras.Model]
 
-    @property
     @abstractmethod
-    def flops(self) -> int:
-        """Floating point operations of one latent that `draw` draws."""
+    def flops(self, n_conditions: int) -> int:
+        """Floating point operations of one latent that `draw` draws under so many conditions."""
 
     @abstractmethod
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
 
     @abstractmethod
-    def draw(self, begin: Begin, conditions: Any) -> Any:
-        """Latents (n, latent_size) from where they begin."""
+    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
+        """Latents (n, latent_size) from where they begin, under conditions.
 
-    @abstractmethod
-    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
-        """Latents on a way from the conditions ``start`` to others, step by step.
-
-        A strength of 0 leaves a step out, 1 goes all of it, more goes beyond.
+        Parameters
+        ----------
+        further
+            Leads on from the conditions to others, step by step. A strength of 0 leaves a step
+            out, 1 goes all of it, more goes beyond.
         """
 
 
@@ -99,10 +105,9 @@ class GaussianPrior(PriorNetwork):
         self.network = build_gaussian_prior(latent_size, condition_size, width)
         self.networks = {"prior": self.network}
 
-    @property
-    def flops(self) -> int:
-        """Those of its one network."""
-        return flops(self.network)
+    def flops(self, n_conditions: int) -> int:
+        """Those of its one network for each of them."""
+        return n_conditions * flops(self.network)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Negative log likelihood per dimension, up to a constant.
@@ -114,19 +119,14 @@ class GaussianPrior(PriorNetwork):
         squared = tf.square(latents - mean) * tf.exp(-log_variance)
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
-    def draw(self, begin: Begin, conditions: Any) -> Any:
-        """Mean plus scaled noise, drawn towards the exemplars."""
-        mean, log_variance = self.moments(conditions)
-        return begin.mixed(mean + tf.exp(log_variance / 2) * begin.noise)
-
-    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
-        """Guidance moves mean and scale.
+    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
+        """Mean plus scaled noise, drawn towards the exemplars; guidance moves mean and scale.
 
         The scale stops where a condition puts it: a strength above 1 exaggerates the mean alone.
         """
-        mean, log_variance = before = self.moments(start)
-        for conditions, strength in steps:
-            here = self.moments(conditions)
+        mean, log_variance = before = self.moments(conditions)
+        for others, strength in further:
+            here = self.moments(others)
             mean += strength * (here[0] - before[0])
             log_variance += tf.minimum(strength, 1.0) * (here[1] - before[1])
             before = here
@@ -150,10 +150,9 @@ class FlowPrior(PriorNetwork):
         self.networks = {"prior_context": self.context, "prior_velocity": self.velocity}
         self.n_steps = n_steps
 
-    @property
-    def flops(self) -> int:
-        """The context once, the velocity at every step."""
-        return flops(self.context) + self.n_steps * flops(self.velocity)
+    def flops(self, n_conditions: int) -> int:
+        """The context once for each of them, the velocity at every step."""
+        return n_conditions * flops(self.context) + self.n_steps * flops(self.velocity)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Mean squared error of the velocity z − ε on the line from ε to z.
@@ -167,35 +166,23 @@ class FlowPrior(PriorNetwork):
         velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
 
-    def draw(self, begin: Begin, conditions: Any) -> Any:
-        """Euler steps of equal length, from the point on the way that is like the exemplars."""
-        context = self.context(conditions)
-        return self._flown(begin, lambda velocity: velocity(context))
+    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
+        """Euler steps of equal length, from the point on the way that is like the exemplars.
 
-    def draw_guided(self, begin: Begin, start: Any, steps: Guidance) -> Any:
-        """Euler steps along the guided velocity, which costs one more for each of the steps."""
-        first = self.context(start)
-        contexts = [(self.context(conditions), strength) for conditions, strength in steps]
-
-        def guided(velocity: Callable[[Any], Any]) -> Any:
-            total = before = velocity(first)
-            for context, strength in contexts:
-                here = velocity(context)
-                total += strength * (here - before)
-                before = here
-            return total
-
-        return self._flown(begin, guided)
-
-    def _flown(self, begin: Begin, follow: Callable[[Callable[[Any], Any]], Any]) -> Any:
+        Guidance moves the context, of which there is one for all steps.
+        """
+        context = before = self.context(conditions)
+        for others, strength in further:
+            here = self.context(others)
+            context += strength * (here - before)
+            before = here
         length = (1.0 - begin.likeness) / self.n_steps
 
         # A loop is traced once, not once a step: seconds less before the first picture.
         def step(k: Any, z: Any) -> tuple[Any, Any]:
             # All rows are at the same time, and what it does to them is worked out once.
             time = tf.reshape(begin.likeness + length * tf.cast(k, tf.float32), (1, 1))
-            velocity = follow(lambda context: self.velocity([z, time, context]))
-            return k + 1, z + length * velocity
+            return k + 1, z + length * self.velocity([z, time, context])
 
         start = begin.mixed(begin.noise)
         return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, start))[1]
@@ -226,14 +213,17 @@ class ConditionalPrior:
         self.config = config
         self.n_values = n_values
         self.seed = seed
-        with dtype_policy("float32"), seeded(seed):
-            self.prior = _network(config, preference_size + sum(n_values))
+        self._condition_size = preference_size + sum(n_values)
+        self.prior = self._built("float32")
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
 
-        self._follow, self._guide, self._ask = map(
-            compiled, (self._followed, self._guided, self._asked)
-        )
+        self._draw = compiled(self._drawn)
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of one latent."""
+        return self.prior.flops(n_conditions=3)
 
     def fit(
         self,
@@ -262,6 +252,7 @@ class ConditionalPrior:
             See `Phase`.
         """
         self._fit_scales(moments, pairs)
+        prior = self._built(training_precision(self.config.precision))
 
         def loss(batch: Any, seed: Any) -> Mapping[str, Any]:
             mean, log_variance = tf.split(batch[0], 2, axis=-1)
@@ -269,19 +260,20 @@ class ConditionalPrior:
             standardized = (z - self.latent_mean) / self.latent_scale
             preferences = hidden(batch[1], self.config.condition_dropout, seed + 1)
             conditions = self._conditions(preferences, _some_unsaid(batch[2], seed + 4))
-            return self.prior.loss(standardized, conditions, seed + 2)
+            return prior.loss(standardized, conditions, seed + 2)
 
         def rows(index: npt.NDArray[np.int64]) -> tuple[Floats, Vectors, Codes]:
             photos = pairs.photo_rows[index]
             return moments[photos], preferences[pairs.vector_rows[index]], codes[photos]
 
+        def shown() -> npt.NDArray[np.uint8]:
+            _copy_weights(prior, self.prior)
+            return pictures()
+
+        trained = [v for one in prior.networks.values() for v in one.trainable_variables]
         phase = Phase(
             "prior",
-            {
-                "loss": Player(
-                    [v for one in self.prior.networks.values() for v in one.trainable_variables]
-                )
-            },
+            {"loss": Player(trained)},
             loss,
             lambda step: batches(
                 rows,
@@ -290,10 +282,12 @@ class ConditionalPrior:
                 seed=self.seed,
                 first_step=step,
             ),
-            pictures=pictures,
+            pictures=shown if pictures else None,
             examples="pairs",
         )
-        return trainer.run(phase, budget)
+        log = trainer.run(phase, budget)
+        _copy_weights(prior, self.prior)
+        return log
 
     def sample(
         self,
@@ -317,50 +311,30 @@ class ConditionalPrior:
         if exemplars is None:
             exemplars, likeness = np.zeros_like(noise), 0.0
         standardized = (exemplars - self.latent_mean) / self.latent_scale
-        if guidance == 0:
-            preferences = np.zeros_like(preferences)
-        asked = (codes != UNSAID).any(axis=1) & (guidance > 0)
-        rest = self._follow if guidance in (0, 1) else self._guide
         settings = tf.constant(guidance, tf.float32), tf.constant(likeness, tf.float32)
-        latents = np.empty_like(noise)
-        for rows, draw in ((asked, self._ask), (~asked, rest)):
-            if not rows.any():  # a graph takes seconds to trace
-                continue
-            drawn = by_tiles(
-                lambda *some, draw=draw: draw(*some, *settings),
-                preferences[rows],
-                codes[rows],
-                noise[rows],
-                standardized[rows],
-            )
-            latents[rows] = drawn * self.latent_scale + self.latent_mean
-        return latents
+        drawn = by_tiles(
+            lambda *rows: self._draw(*rows, *settings), preferences, codes, noise, standardized
+        )
+        return drawn * self.latent_scale + self.latent_mean
 
-    def _followed(
-        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, _: Any, likeness: Any
-    ) -> Any:
-        """Draw for the conditions as they are, which costs half of what guidance does."""
-        begin = Begin(noise, exemplars, likeness)
-        return self.prior.draw(begin, self._conditions(preferences, codes))
+    def _built(self, policy: str) -> PriorNetwork:
+        """The networks before any training, to compute in a Keras dtype policy."""
+        config = self.config
+        shape = (config.latent_size, self._condition_size, config.prior_width)
+        with dtype_policy(policy), seeded(self.seed):
+            if config.prior == "gaussian":
+                return GaussianPrior(*shape)
+            return FlowPrior(*shape, config.prior_depth, config.flow_steps)
 
-    def _guided(
-        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, guidance: Any, likeness: Any
-    ) -> Any:
-        """Draw for the taste as strongly as guidance says, and nothing that was asked for."""
-        without = self._conditions(tf.zeros_like(preferences), codes)
-        taste = self._conditions(preferences, codes)
-        begin = Begin(noise, exemplars, likeness)
-        return self.prior.draw_guided(begin, without, [(taste, guidance)])
-
-    def _asked(
+    def _drawn(
         self, preferences: Any, codes: Any, noise: Any, exemplars: Any, guidance: Any, likeness: Any
     ) -> Any:
         """Draw for what was asked for, more strongly than for the taste that may be against it."""
-        nothing = tf.zeros_like(preferences)
-        start = self._conditions(nothing, tf.fill(tf.shape(codes), UNSAID))
-        wish, both = self._conditions(nothing, codes), self._conditions(preferences, codes)
-        steps = [(wish, 1.0 + guidance), (both, guidance)]
-        return self.prior.draw_guided(Begin(noise, exemplars, likeness), start, steps)
+        nobody = tf.zeros_like(preferences)
+        anything = self._conditions(nobody, tf.fill(tf.shape(codes), UNSAID))
+        asked = self._conditions(nobody, codes), 1.0 + guidance
+        taste = self._conditions(preferences, codes), guidance
+        return self.prior.draw(Begin(noise, exemplars, likeness), anything, (asked, taste))
 
     def _conditions(self, preferences: Any, codes: Any) -> Any:
         """What the network is given, (n, preference_size + values of all attributes)."""
@@ -393,8 +367,6 @@ def _some_unsaid(codes: Any, seed: Any) -> Any:
     return tf.where(unsaid, UNSAID, codes)
 
 
-def _network(config: ImageryConfig, condition_size: int) -> PriorNetwork:
-    shape = (config.latent_size, condition_size, config.prior_width)
-    if config.prior == "gaussian":
-        return GaussianPrior(*shape)
-    return FlowPrior(*shape, config.prior_depth, config.flow_steps)
+def _copy_weights(source: PriorNetwork, target: PriorNetwork) -> None:
+    for name, network in source.networks.items():
+        target.networks[name].set_weights(network.get_weights())

@@ -124,13 +124,9 @@ class ConditionalVAE(ImageModel):
         return self.autoencoder_.moments(photos)[:, : self.latent_size]
 
     def flops(self) -> dict[str, int]:
-        """Floating point operations of one picture, of ``prior`` and ``decoder``.
-
-        As of guidance 0 or 1; other guidance runs the prior twice, and attributes that are asked
-        for three times.
-        """
+        """Floating point operations of one picture, of ``prior`` and ``decoder``."""
         self._check_fitted()
-        return {"prior": self.prior_.prior.flops, "decoder": flops(self.autoencoder_.decoder)}
+        return {"prior": self.prior_.flops, "decoder": flops(self.autoencoder_.decoder)}
 
     def _build(self) -> None:
         self.autoencoder_ = Autoencoder(self.config, seed=self.seed)
