@@ -80,16 +80,23 @@ def _full(
 
 
 _PICTURES = ("autoencoder", "refinement")
+
+
+def _prior(vectors: tuple[LearnedFrom, ...] = ("full",), **other: Any) -> Row:
+    """Another prior for the same decoder, to compare with the row "no sharpening"."""
+    return _full(_PICTURES, vectors, sharpening_share=0.0, **other)
+
+
 ROWS = {
     "full": _full(),
     "no sharpening": _full((*_PICTURES, "prior"), sharpening_share=0.0),
     "no refinement": _full(("autoencoder",), refinement_share=0.0),
     "no perceptual": _full(perceptual_weight=0.0, refinement_share=0.0),
-    "gaussian prior": _full(_PICTURES, prior="gaussian"),
-    "leave-one-out": _full(_PICTURES, ("leave_one_out",)),
-    "subset": _full(_PICTURES, ("subset",)),
-    "item": _full(_PICTURES, ("item",)),
-    "mixture": _full(_PICTURES, ("full", "leave_one_out", "subset", "item")),
+    "gaussian prior": _prior(prior="gaussian"),
+    "leave-one-out": _prior(("leave_one_out",)),
+    "subset": _prior(("subset",)),
+    "item": _prior(("item",)),
+    "mixture": _prior(("full", "leave_one_out", "subset", "item")),
     "plain VAE": Row(PlainVAE, PlainVAEConfig()),
     "plain CVAE": Row(PlainCVAE, PlainVAEConfig()),
     "DCGAN": Row(DCGAN, GANConfig()),
