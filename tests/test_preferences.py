@@ -96,9 +96,9 @@ class FoldsInRelativeToTheBatch(ALS):
 
 
 class StartsAnywhere(ALS):
-    def _learn_items(self, interactions):
+    def _learn_items(self, evidence, features):
         self.seed = StartsAnywhere.start = getattr(StartsAnywhere, "start", 0) + 1
-        return super()._learn_items(interactions)
+        return super()._learn_items(evidence, features)
 
 
 class TurnsIdsIntoText(ALS):

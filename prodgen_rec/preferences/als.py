@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.recommender_base import ModelFitError
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csr_array, csr_matrix, vstack
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
@@ -33,6 +33,7 @@ class ALS(Recommender):
     confidence c = 1 + α |r|, preference p = 1 where r > 0 and 0 elsewhere. So a pair without
     any record counts as a weak "no", and a net return as a strong one.
 
+    A feature of items is one more user, who took its items; the weights of features are evidence.
     The item vectors come from `implicit`; the user vectors are one exact solve against them
     (see `prodgen_rec.preferences.solve`), which makes folding in agree with the fit. The
     vector of an item without positive evidence is zero, and so is that of a user without any.
@@ -98,7 +99,8 @@ class ALS(Recommender):
             )
         return self._exact().leave_one_out(history.matrix)
 
-    def _learn_items(self, interactions: Interactions) -> Vectors:
+    def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
+        evidence = vstack([evidence, features], format="csr")
         with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
             model = AlternatingLeastSquares(
                 factors=self.factors,
@@ -109,18 +111,18 @@ class ALS(Recommender):
             )
             try:
                 model.fit(
-                    _signed_confidence(interactions.matrix, self.alpha),
+                    _signed_confidence(evidence, self.alpha),
                     show_progress=False,
                     callback=self._log,
                 )
             except ModelFitError as error:
                 raise TrainingDivergedError(
                     f"{self} diverged ({error}); raise regularization, or lower alpha or the "
-                    f"evidence, which goes up to {abs(interactions.matrix.data).max():g}"
+                    f"evidence, which goes up to {abs(evidence.data).max():g}"
                 ) from error
         vectors: Vectors = model.item_factors
         # Their exact solution is zero; the iterative solver only comes close.
-        vectors[_without_positive_evidence(interactions.matrix)] = 0.0
+        vectors[_without_positive_evidence(evidence)] = 0.0
         return vectors
 
     def _vectors_of(self, histories: csr_array) -> Vectors:

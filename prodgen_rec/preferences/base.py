@@ -22,6 +22,7 @@ from prodgen_rec import columns
 from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.filters import Blocked, Filters, checked_count
 from prodgen_rec.preferences.store import load_state, save_state
 from prodgen_rec.preferences.topk import top_n
@@ -51,8 +52,12 @@ class Recommender(ABC):
     item_vectors_: Vectors
 
     @abstractmethod
-    def _learn_items(self, interactions: Interactions) -> Vectors:
-        """Item vectors, shape (n_items, d)."""
+    def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
+        """Item vectors, shape (n_items, d).
+
+        Net evidence, shape (n_users, n_items), and features, shape (n_features, n_items), come
+        in, both canonical; there may be no features.
+        """
 
     @abstractmethod
     def _vectors_of(self, histories: csr_array) -> Vectors:
@@ -72,8 +77,16 @@ class Recommender(ABC):
         """Items of the fit, in the order of ``item_vectors_``."""
         return self._fitted().interactions_.items
 
-    def fit(self, interactions: Interactions) -> Self:
+    def fit(self, interactions: Interactions, features: ItemFeatures | None = None) -> Self:
         """Learn from all interactions, and return self.
+
+        Parameters
+        ----------
+        interactions
+            What users took.
+        features
+            What is known of items besides. Items that nobody took are learned by them alone; they
+            become items of the fit.
 
         Raises
         ------
@@ -85,7 +98,14 @@ class Recommender(ABC):
                 f"none of {interactions.n_pairs} pairs has positive evidence: "
                 "there is no preference to learn; check the events and their weights"
             )
-        self.item_vectors_ = self._learn_items(interactions)
+        if features is None:
+            features = ItemFeatures.none(interactions.items)
+        elif features.items != interactions.items:
+            both = pa.concat_arrays([interactions.items.arrow, features.items.arrow])
+            interactions = interactions.for_items(IdMap.of(both))
+        self.item_vectors_ = self._learn_items(
+            interactions.matrix, features.for_items(interactions.items)
+        )
         self.user_vectors_ = self._vectors_of(interactions.matrix)
         self.interactions_ = interactions
         return self

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.base import Recommender, Vectors
 
 
@@ -17,12 +16,12 @@ class Popularity(Recommender):
 
     Users are counted, not events, so that one heavy buyer moves an item by one place at most.
     Item vectors are these counts, shape (n_items, 1); every user's vector is 1, also that of a
-    user without any history, which makes this the fallback for cold users.
+    user without any history, which makes this the fallback for cold users. Features of items say
+    nothing here.
     """
 
-    def _learn_items(self, interactions: Interactions) -> Vectors:
-        matrix = interactions.matrix
-        counts = np.bincount(matrix.indices[matrix.data > 0], minlength=matrix.shape[1])
+    def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
+        counts = np.bincount(evidence.indices[evidence.data > 0], minlength=evidence.shape[1])
         return counts.astype(np.float32)[:, None]
 
     def _vectors_of(self, histories: csr_array) -> Vectors:
