@@ -48,6 +48,11 @@ class PersonalizerConfig(BaseModel):
     attributes
         Columns of the catalogue that pictures can be asked for beside the preference, such as a
         type or a color; each of at most 512 values.
+    item_features
+        Columns of the catalogue whose values bring items near to each other, such as a product
+        of several colors or a department, and the evidence that an item has its value, in units
+        of ``event_weights``; see `ItemFeatures`. With any, every item of the catalogue can be
+        recommended, also one that nobody took yet.
     preferences, imagery
         Settings of the two halves.
     """
@@ -58,6 +63,7 @@ class PersonalizerConfig(BaseModel):
     half_life_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     learned_from: tuple[LearnedFrom, ...] = Field(default=("full",), min_length=1)
     attributes: tuple[str, ...] = ()
+    item_features: dict[str, float] = Field(default_factory=dict)
     preferences: PreferencesConfig = PreferencesConfig()
     imagery: ImageryConfig = ImageryConfig()
 

@@ -5,7 +5,7 @@ Reading a bundle needs no TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from prodgen_rec.imagery.pairs import taken_pairs
 from prodgen_rec.imagery.saved import SavedImageModel
 from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences import ALS, Popularity
+from prodgen_rec.preferences import ALS, ItemFeatures, Popularity
 from prodgen_rec.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:
@@ -89,9 +89,12 @@ class Fitted:
         """
         from prodgen_rec.imagery import ConditionalVAE
 
-        rows = _checked_photo_rows(history.items, catalog, config.imagery.size)
+        _check_photos(history.items, catalog, config.imagery.size)
         known = photo_attributes(catalog, config.attributes)
-        recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(history)
+        recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(
+            history, _features(catalog, config.item_features)
+        )
+        rows = photo_rows(recommender.items_, catalog)
         pairs = taken_pairs(recommender, rows, vectors=config.learned_from, attributes=known)
         model = ConditionalVAE(config.imagery, seed=seed).fit(
             catalog.photos,
@@ -259,20 +262,23 @@ def photo_attributes(catalog: Catalog, names: Iterable[str]) -> PhotoAttributes 
     return PhotoAttributes(vocabulary, codes)
 
 
-def _checked_photo_rows(items: IdMap, catalog: Catalog, size: int) -> npt.NDArray[np.int64]:
+def _check_photos(items: IdMap, catalog: Catalog, size: int) -> None:
     if catalog.size != size:
         raise CatalogError(
             f"the photos of the catalogue have {catalog.size} pixels a side, and the setting "
             f"imagery.size is {size}; read the catalogue with size={size}"
         )
-    rows = photo_rows(items, catalog)
-    if (rows < 0).all():
+    if (photo_rows(items, catalog) < 0).all():
         of_log, of_catalog = (repr(ids.arrow[0].as_py()) for ids in (items, catalog.items))
         raise CatalogError(
             f"none of the {len(items)} items of the log has a photo in the catalogue; ids of the "
             f"log look like {of_log}, of the catalogue like {of_catalog}"
         )
-    return rows
+
+
+def _features(catalog: Catalog, weights: Mapping[str, float]) -> ItemFeatures | None:
+    """What some columns of a catalogue say about its items."""
+    return ItemFeatures.of_columns(catalog.items, catalog.attributes, weights) if weights else None
 
 
 def _described(history: Interactions, catalog: Catalog) -> dict[str, Any]:
