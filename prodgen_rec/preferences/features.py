@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array, vstack
 
-from prodgen_rec.errors import ConfigError, InputError
+from prodgen_rec.errors import ConfigError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.preferences.topk import top_n
 
