@@ -15,8 +15,10 @@ In the order in which data flows:
 
 **Preferences**
 
-- `ALS` learns a preference vector for every user and item, `Popularity` is the baseline.
-  Both are a `Recommender`: fit, recommend, fold in, save, load.
+- `ALS` learns a preference vector for every user and item, `GraphFilter` finds them in closed
+  form; `EASE` and `ItemKNN` weigh items by items, and `Popularity` is the baseline. Each is a
+  `Recommender`: fit, recommend, save, load.
+- `ItemFeatures` tells them what is known of items besides who took them.
 
 **Pictures**
 
@@ -54,7 +56,15 @@ if TYPE_CHECKING:
     from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig
     from prodgen_rec.interactions import Interactions, build_interactions
     from prodgen_rec.personalizer import Illustrated, Imagined, Personalizer
-    from prodgen_rec.preferences import ALS, Popularity, Recommender
+    from prodgen_rec.preferences import (
+        ALS,
+        EASE,
+        GraphFilter,
+        ItemFeatures,
+        ItemKNN,
+        Popularity,
+        Recommender,
+    )
     from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
 else:
     __getattr__, __dir__ = lazily(
@@ -70,7 +80,15 @@ else:
             "imagery": ["Budget", "ConditionalVAE", "ImageryConfig"],
             "interactions": ["Interactions", "build_interactions"],
             "personalizer": ["Illustrated", "Imagined", "Personalizer"],
-            "preferences": ["ALS", "ItemFeatures", "Popularity", "Recommender"],
+            "preferences": [
+                "ALS",
+                "EASE",
+                "GraphFilter",
+                "ItemFeatures",
+                "ItemKNN",
+                "Popularity",
+                "Recommender",
+            ],
             "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
             "testing": [],
         },
@@ -78,15 +96,18 @@ else:
 
 __all__ = [
     "ALS",
+    "EASE",
     "Budget",
     "Catalog",
     "ConditionalVAE",
     "Events",
+    "GraphFilter",
     "Illustrated",
     "ImageryConfig",
     "Imagined",
     "Interactions",
     "ItemFeatures",
+    "ItemKNN",
     "Personalizer",
     "PersonalizerConfig",
     "Popularity",

@@ -116,15 +116,15 @@ class ForgetsOnDisk(ALS):
 @pytest.mark.parametrize(
     ("broken", "finding"),
     [
-        (OneSeenItemSlipsThrough, "not the best inner products of unseen items"),
+        (OneSeenItemSlipsThrough, "not the best ones of unseen items"),
         (Pads, "expected InputError"),
-        (WorstFirst, "not those with the best inner products"),
+        (WorstFirst, "not those with the best scores"),
         (SortsUsers, "order in which users were asked for"),
         (IgnoresWhatIsBlockedForAUser, "an item blocked for a user was recommended"),
         (IgnoresCandidates, "outside the candidates"),
         (FoldsInWithoutConfidence, "does not give the fitted vectors"),
         (FoldsInRelativeToTheBatch, "depends on who else is folded in"),
-        (StartsAnywhere, "give different vectors"),
+        (StartsAnywhere, "learn something different"),
         (TurnsIdsIntoText, "must hold exactly 5 rows per user"),
         (ForgetsOnDisk, "after save and load"),
     ],

@@ -16,14 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences.base import Recommender, Vectors
 from prodgen_rec.preferences.solve import UserSolver
+from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class ALS(Recommender):
+class ALS(VectorRecommender):
     """Weighted matrix factorization of Hu, Koren & Volinsky (ICDM 2008).
 
     Minimizes, over user vectors x and item vectors y, with r the net evidence of a pair,

@@ -1,14 +1,12 @@
-"""The recommender: preference vectors of users and items, and what follows from them.
+"""The recommender: what all of them have in common, from filters to files.
 
-A recommender learns item vectors and knows how to find the vector of any history; the
-score of an item for a user is the inner product of their vectors. Everything else, from
-filters to files, is the same for all of them and is written once, here.
+A recommender learns from interactions and knows how to score every item for any history.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,56 +23,75 @@ from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.filters import Blocked, Filters, checked_count
 from prodgen_rec.preferences.store import load_state, save_state
-from prodgen_rec.preferences.topk import top_n
-
-Vectors = npt.NDArray[np.float32]
 
 
 class Recommender(ABC):
     """Base of every recommender.
 
-    A subclass is a dataclass whose fields are its hyper-parameters, plain JSON values, and
-    implements `_learn_items` and `_vectors_of`. It must pass
-    `prodgen_rec.testing.check_recommender`, and its name must be unique: `load` finds it by name.
+    A subclass is a dataclass whose fields are its hyper-parameters, plain JSON values. It
+    must pass `prodgen_rec.testing.check_recommender`, and its name must be unique: `load` finds it
+    by name. Two families share this base: those with vectors (`VectorRecommender`), and those with
+    weights between items (`ItemRecommender`).
 
     Attributes
     ----------
     interactions_ : Interactions
         What was fitted.
-    user_vectors_ : numpy.ndarray
-        float32, shape (n_users, d), in the order of ``users_``.
-    item_vectors_ : numpy.ndarray
-        float32, shape (n_items, d), in the order of ``items_``.
     """
 
     interactions_: Interactions
-    user_vectors_: Vectors
-    item_vectors_: Vectors
 
     @abstractmethod
-    def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
-        """Item vectors, shape (n_items, d).
+    def _learn(self, evidence: csr_array, features: csr_array) -> None:
+        """Learn from net evidence (n_users, n_items) and features (n_features, n_items).
 
-        Net evidence, shape (n_users, n_items), and features, shape (n_features, n_items), come
-        in, both canonical; there may be no features.
+        Both are canonical; there may be no features.
         """
 
     @abstractmethod
-    def _vectors_of(self, histories: csr_array) -> Vectors:
-        """Vectors of users with these histories, item vectors held fixed.
+    def _best(
+        self,
+        rows: npt.NDArray[np.int64] | None,
+        histories: csr_array,
+        n: int,
+        filters: Filters,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Index and score of the best n items of users, both (n_users, n), ties by index.
 
-        Shape (n_users, n_items) of net evidence in, (n_users, d) out. What comes out for one
-        user depends on that user's row alone, to the last bit.
+        What comes out for one user depends on that user's row alone, to the last bit.
+
+        Parameters
+        ----------
+        rows
+            Places of the users in the fit; None if their histories are not those of the fit.
+        histories
+            Net evidence of the users, (n_users, n_items).
+        filters
+            What a user may not get.
+        """
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that was learned, as plain arrays."""
+
+    @abstractmethod
+    def _set_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what `_arrays` gave.
+
+        Raises
+        ------
+        KeyError, ValueError
+            An array is missing, or does not fit the users and items of ``interactions_``.
         """
 
     @property
     def users_(self) -> IdMap:
-        """Users of the fit, in the order of ``user_vectors_``."""
+        """Users of the fit."""
         return self._fitted().interactions_.users
 
     @property
     def items_(self) -> IdMap:
-        """Items of the fit, in the order of ``item_vectors_``."""
+        """Items of the fit."""
         return self._fitted().interactions_.items
 
     def fit(self, interactions: Interactions, features: ItemFeatures | None = None) -> Self:
@@ -103,26 +120,9 @@ class Recommender(ABC):
         elif features.items != interactions.items:
             both = pa.concat_arrays([interactions.items.arrow, features.items.arrow])
             interactions = interactions.for_items(IdMap.of(both))
-        self.item_vectors_ = self._learn_items(
-            interactions.matrix, features.for_items(interactions.items)
-        )
-        self.user_vectors_ = self._vectors_of(interactions.matrix)
+        self._learn(interactions.matrix, features.for_items(interactions.items))
         self.interactions_ = interactions
         return self
-
-    def fold_in(self, history: Interactions) -> Vectors:
-        """Vectors of users from their histories, as the fit would have found them.
-
-        Parameters
-        ----------
-        history
-            Users need not be known; items that are not known are ignored.
-
-        Returns
-        -------
-        float32, shape (history.n_users, d), in the order of ``history.users``.
-        """
-        return self._vectors_of(history.for_items(self.items_).matrix)
 
     def recommend(
         self,
@@ -150,8 +150,8 @@ class Recommender(ABC):
         blocked
             Raw ids of items that nobody gets, or a mapping from user id to such ids.
         history
-            Takes the place of what was fitted: the users' vectors are folded in from it, and
-            what it holds is what they have seen. For newer histories and for new users.
+            Takes the place of what was fitted: what users like follows from it, and what it holds
+            is what they have seen. For newer histories and for new users.
 
         Returns
         -------
@@ -170,7 +170,6 @@ class Recommender(ABC):
         record = self.interactions_ if history is None else history.for_items(items)
         rows = _rows(record.users, users, known_from_fit=history is None)
         seen = record.matrix[rows]
-        vectors = self.user_vectors_[rows] if history is None else self._vectors_of(seen)
         asked = record.users.arrow.take(pa.array(rows))
         filters = Filters.of(
             asked,
@@ -180,9 +179,7 @@ class Recommender(ABC):
             blocked=blocked,
         )
         filters.check(n)
-        index, score = top_n(
-            vectors, self.item_vectors_, n, allowed=filters.allowed, excluded=filters.excluded
-        )
+        index, score = self._best(rows if history is None else None, seen, n, filters)
         return pd.DataFrame(
             {
                 columns.USER_ID: record.users.take(np.repeat(rows, n)),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from prodgen_rec.preferences.base import Recommender, Vectors
+from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 
 @dataclass(eq=False)
-class Popularity(Recommender):
+class Popularity(VectorRecommender):
     """Rank items by how many different users have positive net evidence for them.
 
     Users are counted, not events, so that one heavy buyer moves an item by one place at most.

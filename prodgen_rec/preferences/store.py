@@ -48,8 +48,7 @@ def save_state(recommender: Recommender, folder: Path | str) -> None:
         save_arrays(
             part / _ARRAYS,
             {
-                "user_vectors": recommender.user_vectors_,
-                "item_vectors": recommender.item_vectors_,
+                **recommender._arrays(),
                 "evidence": matrix.data,
                 "item_index": matrix.indices,
                 "user_start": matrix.indptr,
@@ -81,11 +80,10 @@ def load_state(kind: type[AnyRecommender], folder: Path | str) -> AnyRecommender
             shape=(len(users), len(items)),
         )
         matrix.check_format(full_check=True)
-        recommender.user_vectors_ = _of_length(len(users), arrays["user_vectors"])
-        recommender.item_vectors_ = _of_length(len(items), arrays["item_vectors"])
+        recommender.interactions_ = Interactions(users, items, matrix)
+        recommender._set_arrays(arrays)
     except (KeyError, ValueError) as error:
         raise BundleCorruptError(f"{folder}: the parts do not fit together ({error})") from error
-    recommender.interactions_ = Interactions(users, items, matrix)
     return recommender
 
 
@@ -137,9 +135,3 @@ def _read_ids(path: Path, column: str) -> IdMap:
     except (OSError, pa.ArrowException) as error:
         raise BundleCorruptError(f"{path}: not a readable Parquet file ({error})") from error
     return IdMap(table[column].combine_chunks())
-
-
-def _of_length(n: int, vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if vectors.ndim != 2 or len(vectors) != n:
-        raise ValueError(f"vectors of shape {vectors.shape} for {n} ids")
-    return vectors

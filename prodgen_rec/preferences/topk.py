@@ -1,4 +1,4 @@
-"""Exact top-n of inner products over a whole catalogue.
+"""Exact top-n over a whole catalogue, of inner products or of weights between items.
 
 A float32 matrix product scores a block of users against all items. Its rounding error is
 bounded (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1), so
@@ -9,12 +9,17 @@ and does not depend on blocks, threads or rounding in the product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.preferences.parallel import run_in_threads
+
+Indices = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
 
 _BLOCK_BYTES = 16 << 20
 """Size of one block of float32 scores; small blocks stay in the cache."""
@@ -60,27 +65,98 @@ def top_n(
     InputError
         Fewer than n items are left for some user, or n is below 1.
     """
-    columns = np.arange(len(item_vectors)) if allowed is None else np.flatnonzero(allowed)
-    if not 1 <= n <= len(columns):
-        raise InputError(f"n = {n}: expected 1 to {len(columns)}, the number of items allowed")
+    columns = _checked_columns(len(item_vectors), n, allowed)
     items = item_vectors[columns]
-    if excluded is not None and len(columns) < len(item_vectors):
-        excluded = excluded[:, columns]
-    index = np.empty((len(user_vectors), n), np.int64)
-    score = np.empty((len(user_vectors), n), np.float64)
-    size = max(1, _BLOCK_BYTES // (4 * len(columns)))
     longest = _lengths(items).max()
 
-    def task(start: int) -> None:
-        rows = slice(start, start + size)
+    def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
         users = user_vectors[rows]
-        scores = _block_scores(users, items, None if excluded is None else excluded[rows])
+        scores = _block_scores(users, items, excluded)
         slack = _rounding(users.shape[1], _lengths(users) * longest)
-        row, item = _short_list(scores, n, slack, start)
-        best, score[rows] = _best_of_short_list(users, items, row, item, n)
+        row, item = _short_list(scores, n, slack, rows.start)
+        return _first_n(row, item, _scores_of_pairs(users, items, row, item), len(users), n)
+
+    return _by_blocks(block, len(user_vectors), columns, n, excluded, n_threads)
+
+
+def top_n_by_weights(
+    histories: csr_array,
+    weights: npt.NDArray[np.float32] | csr_array,
+    n: int,
+    *,
+    allowed: npt.NDArray[np.bool_] | None = None,
+    excluded: csr_array | None = None,
+    n_threads: int | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Best n items of each history, scored by ``histories @ weights``, best first, ties by index.
+
+    Scores are float32 sums over a history in the order of its items.
+
+    Parameters
+    ----------
+    histories
+        float32 (n_users, n_items).
+    weights
+        float32 (n_items, n_items), what an item of a history says for each other item.
+    n, allowed, excluded, n_threads
+        As in `top_n`.
+
+    Returns
+    -------
+    index, score
+        As from `top_n`.
+
+    Raises
+    ------
+    InputError
+        Fewer than n items are left for some user, or n is below 1.
+    """
+    columns = _checked_columns(weights.shape[1], n, allowed)
+    weights = weights if len(columns) == weights.shape[1] else weights[:, columns]
+
+    def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
+        product = histories[rows] @ weights
+        exact = product.toarray() if issparse(product) else product
+        scores = exact.copy()
+        # Every item ties at 0 for an empty history: the lowest indices win, without a long list.
+        scores[~scores.any(axis=1)] = -np.arange(len(columns), dtype=np.float32)
+        _exclude(scores, excluded)
+        row, item = _short_list(scores, n, np.zeros(len(scores)), rows.start)
+        best, _ = _first_n(row, item, scores[row, item].astype(np.float64), len(scores), n)
+        return best, np.take_along_axis(exact, best, axis=1).astype(np.float64)
+
+    return _by_blocks(block, histories.shape[0], columns, n, excluded, n_threads)
+
+
+def _checked_columns(n_items: int, n: int, allowed: npt.NDArray[np.bool_] | None) -> Indices:
+    """Indices of the items that anyone may get."""
+    columns = np.arange(n_items) if allowed is None else np.flatnonzero(allowed)
+    if not 1 <= n <= len(columns):
+        raise InputError(f"n = {n}: expected 1 to {len(columns)}, the number of items allowed")
+    return columns
+
+
+def _by_blocks(
+    block: Callable[[slice, csr_array | None], tuple[Indices, Scores]],
+    n_users: int,
+    columns: Indices,
+    n: int,
+    excluded: csr_array | None,
+    n_threads: int | None,
+) -> tuple[Indices, Scores]:
+    """Index and score of the best n, from a function that finds places in ``columns``."""
+    if excluded is not None and len(columns) < excluded.shape[1]:
+        excluded = excluded[:, columns]
+    index = np.empty((n_users, n), np.int64)
+    score = np.empty((n_users, n), np.float64)
+    size = max(1, _BLOCK_BYTES // (4 * len(columns)))
+
+    def task(start: int) -> None:
+        rows = slice(start, min(start + size, n_users))
+        best, score[rows] = block(rows, None if excluded is None else excluded[rows])
         index[rows] = columns[best]
 
-    run_in_threads(task, range(0, len(user_vectors), size), n_threads)
+    run_in_threads(task, range(0, n_users, size), n_threads)
     return index, score
 
 
@@ -91,10 +167,14 @@ def _block_scores(
     scores: npt.NDArray[np.float32] = users @ items.T
     # Every item ties at 0 for a zero vector: the lowest indices win, without a long short list.
     scores[~users.any(axis=1)] = -np.arange(len(items), dtype=np.float32)
-    if excluded is not None:
-        rows = np.repeat(np.arange(len(users)), np.diff(excluded.indptr))
-        scores[rows, excluded.indices] = -np.inf
+    _exclude(scores, excluded)
     return scores
+
+
+def _exclude(scores: npt.NDArray[np.float32], excluded: csr_array | None) -> None:
+    if excluded is not None:
+        rows = np.repeat(np.arange(len(scores)), np.diff(excluded.indptr))
+        scores[rows, excluded.indices] = -np.inf
 
 
 def _short_list(
@@ -134,17 +214,12 @@ def _nth_largest(scores: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.floa
     return np.partition(scores, place, axis=1)[:, place].astype(np.float64)
 
 
-def _best_of_short_list(
-    users: npt.NDArray[np.float32],
-    items: npt.NDArray[np.float32],
-    row: npt.NDArray[np.int64],
-    item: npt.NDArray[np.int64],
-    n: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Item positions and float64 scores, shapes (b, n)."""
-    exact = _scores_of_pairs(users, items, row, item)
+def _first_n(
+    row: Indices, item: Indices, exact: Scores, n_users: int, n: int
+) -> tuple[Indices, Scores]:
+    """Items and scores of the first n pairs of each row, shapes (n_users, n)."""
     order = np.lexsort((item, -exact, row))
-    first = np.searchsorted(row, np.arange(len(users)))
+    first = np.searchsorted(row, np.arange(n_users))
     best = order[first[:, None] + np.arange(n)]
     return item[best], exact[best]
 

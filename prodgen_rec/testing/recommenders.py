@@ -17,7 +17,7 @@ from prodgen_rec.columns import ITEM_ID, RANK, SCORE, USER_ID
 from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences import Recommender
+from prodgen_rec.preferences import Recommender, VectorRecommender
 from prodgen_rec.testing._require import require, require_refusal
 
 Factory = Callable[[], Recommender]
@@ -51,7 +51,7 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
     for ids in (_integers, _texts):
         world = _world(ids)
         model = factory().fit(world)
-        _check_vectors(model, world)
+        _check_fit(model, world)
         _check_lists(model, world)
         _check_users_alone(model, world)
         _check_filters(model, world)
@@ -120,7 +120,7 @@ def _check_unfitted(model: Recommender) -> None:
     world = _world(_integers)
     calls: list[Callable[[], Any]] = [
         lambda: model.recommend(None, 1),
-        lambda: model.fold_in(world),
+        lambda: model.recommend(None, 1, history=world),
         lambda: model.items_,
         lambda: model.save("nowhere"),
     ]
@@ -139,7 +139,14 @@ def _check_tells_tastes_apart(model: Recommender) -> None:
     require(right > 0.8, f"on a checkerboard {right:.0%} of the lists are to the user's taste")
 
 
-def _check_vectors(model: Recommender, world: Interactions) -> None:
+def _check_fit(model: Recommender, world: Interactions) -> None:
+    require(model.users_ == world.users, "users_ are not the users of the fit")
+    require(model.items_ == world.items, "items_ are not the items of the fit")
+    if isinstance(model, VectorRecommender):
+        _check_vectors(model, world)
+
+
+def _check_vectors(model: VectorRecommender, world: Interactions) -> None:
     for name, vectors, ids in (
         ("user_vectors_", model.user_vectors_, world.users),
         ("item_vectors_", model.item_vectors_, world.items),
@@ -148,8 +155,17 @@ def _check_vectors(model: Recommender, world: Interactions) -> None:
         require(vectors.ndim == 2, f"{name} has shape {vectors.shape}")
         require(len(vectors) == len(ids), f"{name} has {len(vectors)} rows for {len(ids)} ids")
         require(np.isfinite(vectors).all(), f"{name} is not finite everywhere")
-    require(model.users_ == world.users, "users_ are not the users of the fit")
-    require(model.items_ == world.items, "items_ are not the items of the fit")
+
+
+def _all_scores(model: Recommender, world: Interactions) -> npt.NDArray[np.float64]:
+    """What lists must be sorted by: float64 (n_users, n_items)."""
+    if isinstance(model, VectorRecommender):
+        return model.user_vectors_.astype(np.float64) @ model.item_vectors_.astype(np.float64).T
+    everything = model.recommend(None, world.n_items, exclude_seen=False)
+    scores = np.empty(world.matrix.shape)
+    places = (world.users.index(everything[USER_ID]), world.items.index(everything[ITEM_ID]))
+    scores[places] = everything[SCORE]
+    return scores
 
 
 def _check_lists(model: Recommender, world: Interactions) -> None:
@@ -166,18 +182,18 @@ def _check_lists(model: Recommender, world: Interactions) -> None:
         lists[RANK].tolist() == list(range(1, _N + 1)) * world.n_users,
         f"ranks must run from 1 to {_N} for every user",
     )
-    scores = model.user_vectors_.astype(np.float64) @ model.item_vectors_.astype(np.float64).T
+    scores = _all_scores(model, world)
     rows = np.repeat(np.arange(world.n_users), np.diff(world.matrix.indptr))
     scores[rows, world.matrix.indices] = -np.inf
     best = -np.sort(-scores, axis=1)[:, :_N].ravel()
     require(
         np.allclose(lists[SCORE], best, rtol=1e-5, atol=1e-6),
-        "the scores are not the best inner products of unseen items, best first",
+        "the scores are not the best ones of unseen items, best first",
     )
     given = scores[world.users.index(lists[USER_ID]), world.items.index(lists[ITEM_ID])]
     require(
         np.allclose(given, best, rtol=1e-5, atol=1e-6),
-        "the items listed are not those with the best inner products",
+        "the items listed are not those with the best scores",
     )
 
 
@@ -228,17 +244,18 @@ def _check_users_alone(model: Recommender, world: Interactions) -> None:
 
 
 def _check_fold_in(model: Recommender, world: Interactions) -> None:
-    folded = model.fold_in(world)
-    require(folded.dtype == np.float32, f"fold_in gives {folded.dtype}, not float32")
-    require(
-        np.allclose(folded, model.user_vectors_, rtol=1e-5, atol=1e-6),
-        "folding in the fitted histories does not give the fitted vectors",
-    )
     rows = np.arange(world.n_users)[::-3]
-    require(
-        np.array_equal(model.fold_in(_part(world, rows)), folded[rows]),
-        "the vector of a user depends on who else is folded in",
-    )
+    if isinstance(model, VectorRecommender):
+        folded = model.fold_in(world)
+        require(folded.dtype == np.float32, f"fold_in gives {folded.dtype}, not float32")
+        require(
+            np.allclose(folded, model.user_vectors_, rtol=1e-5, atol=1e-6),
+            "folding in the fitted histories does not give the fitted vectors",
+        )
+        require(
+            np.array_equal(model.fold_in(_part(world, rows)), folded[rows]),
+            "the vector of a user depends on who else is folded in",
+        )
     # A new user with the history of a known one, and an item that nobody knows.
     known = _part(world, rows[:1])
     strangers = IdMap.of(["stranger"])
@@ -274,14 +291,14 @@ def _check_files(model: Recommender, world: Interactions) -> None:
         "the lists after save and load are not those before",
     )
     require(
-        np.array_equal(loaded.fold_in(world), model.fold_in(world)),
-        "the folded-in vectors after save and load are not those before",
+        loaded.recommend(None, _N, history=world).equals(model.recommend(None, _N, history=world)),
+        "the lists of new histories after save and load are not those before",
     )
 
 
 def _check_same_again(first: Recommender, second: Recommender) -> None:
+    one, other = first._arrays(), second._arrays()
     require(
-        np.array_equal(first.item_vectors_, second.item_vectors_)
-        and np.array_equal(first.user_vectors_, second.user_vectors_),
-        "two fits on the same interactions, in another order, give different vectors",
+        one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one),
+        "two fits on the same interactions, in another order, learn something different",
     )

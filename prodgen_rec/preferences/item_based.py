@@ -1,0 +1,167 @@
+"""Recommenders with weights between items: what a user took says how much of each other item.
+
+They know no vectors, and so cannot speak to an image model, but need no guess of a dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize, tfidf_weight
+from scipy.sparse import csr_array, issparse
+
+from prodgen_rec.errors import ConfigError
+from prodgen_rec.preferences.base import Recommender
+from prodgen_rec.preferences.filters import Filters
+from prodgen_rec.preferences.liked import liked, liked_rows
+from prodgen_rec.preferences.topk import top_n_by_weights
+
+Weights = npt.NDArray[np.float32] | csr_array
+
+
+class ItemRecommender(Recommender):
+    """Learns weights between items; a user's score of an item is their sum over the history.
+
+    Only whether the net evidence of a pair is positive counts. A subclass implements
+    `_weights_between`.
+
+    Attributes
+    ----------
+    item_weights_ : numpy.ndarray or scipy.sparse.csr_array
+        float32, shape (n_items, n_items): what taking an item of the row says for that of the
+        column. Zero on the diagonal.
+    """
+
+    item_weights_: Weights
+
+    @abstractmethod
+    def _weights_between(self, rows: csr_array) -> Weights:
+        """Weights, from what `liked_rows` gives: users and features above each other."""
+
+    def _learn(self, evidence: csr_array, features: csr_array) -> None:
+        self.item_weights_ = self._weights_between(liked_rows(evidence, features))
+
+    def _best(
+        self,
+        rows: npt.NDArray[np.int64] | None,
+        histories: csr_array,
+        n: int,
+        filters: Filters,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        return top_n_by_weights(
+            liked(histories),
+            self.item_weights_,
+            n,
+            allowed=filters.allowed,
+            excluded=filters.excluded,
+        )
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        weights = self.item_weights_
+        if not issparse(weights):
+            return {"weights": weights}
+        return {
+            "weights": weights.data,
+            "weight_columns": weights.indices,
+            "weight_starts": weights.indptr,
+        }
+
+    def _set_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        n, weights = len(self.items_), arrays["weights"]
+        if weights.ndim == 1:
+            parts = (weights, arrays["weight_columns"], arrays["weight_starts"])
+            weights = csr_array(parts, shape=(n, n))
+            weights.check_format(full_check=True)
+        if weights.shape != (n, n):
+            raise ValueError(f"weights of shape {weights.shape} for {n} items")
+        self.item_weights_ = weights
+
+
+@dataclass(eq=False)
+class EASE(ItemRecommender):
+    """The linear autoencoder of Steck, "Embarrassingly shallow autoencoders" (WWW 2019).
+
+    Weights B minimize ‖X - X·B‖² + λ ‖B‖² with nothing on the diagonal, in closed form:
+    B = I - P · diag(1 / diag P), P = (XᵀX + λ I)⁻¹. The inverse takes 8 bytes for each pair
+    of items and time with the cube of their number: tens of thousands are the end.
+
+    Parameters
+    ----------
+    regularization
+        λ, above 0.
+
+    Raises
+    ------
+    ConfigError
+        λ is out of range.
+    """
+
+    regularization: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.regularization < math.inf:
+            raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
+
+    def _weights_between(self, rows: csr_array) -> Weights:
+        roots = rows.sqrt()  # evidence counts once in the squares, as a user's does
+        gram = (roots.T @ roots).toarray().astype(np.float64)
+        gram[np.diag_indices_from(gram)] += self.regularization
+        inverse = np.linalg.inv(gram)
+        weights = inverse / -np.diag(inverse)
+        np.fill_diagonal(weights, 0.0)
+        return weights.astype(np.float32)
+
+
+@dataclass(eq=False)
+class ItemKNN(ItemRecommender):
+    """Nearest neighbors among items, by whom they were taken (Deshpande & Karypis, TOIS 2004).
+
+    Similarities come from `implicit`.
+
+    Parameters
+    ----------
+    neighbors
+        Similar items that are kept for each item, at least 1.
+    weighting
+        How users are weighted before similarities are taken: ``cosine``, ``tf-idf`` (a cosine,
+        too) or ``bm25``.
+
+    Raises
+    ------
+    ConfigError
+        A hyper-parameter is out of range.
+    """
+
+    neighbors: int = 100
+    weighting: Literal["cosine", "tf-idf", "bm25"] = "cosine"
+
+    def __post_init__(self) -> None:
+        if self.weighting not in _WEIGHTINGS:
+            raise ConfigError(
+                f"weighting = {self.weighting!r}: expected one of {list(_WEIGHTINGS)}"
+            )
+        if self.neighbors < 1:
+            raise ConfigError(f"neighbors = {self.neighbors!r}: expected at least 1")
+
+    def _weights_between(self, rows: csr_array) -> Weights:
+        by_item = _WEIGHTINGS[self.weighting](rows.T)
+        # One more, since every item is the nearest to itself.
+        similar = all_pairs_knn(by_item.T.tocsr(), self.neighbors + 1, show_progress=False)
+        weights = csr_array(similar.tocsr().astype(np.float32))
+        weights.setdiag(0.0)
+        weights.eliminate_zeros()
+        weights.sort_indices()
+        return weights
+
+
+_WEIGHTINGS = {
+    "cosine": normalize,
+    "tf-idf": lambda by_item: normalize(tfidf_weight(by_item)),
+    "bm25": lambda by_item: bm25_weight(by_item, K1=100, B=0.5),
+}
