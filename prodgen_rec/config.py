@@ -15,16 +15,13 @@ from prodgen_rec.preferences import ALS
 
 
 class PreferencesConfig(BaseModel):
-    """Settings of the recommender, see `ALS`.
-
-    ``alpha`` is per unit of evidence, and one purchase weighs 5 by default.
-    """
+    """Settings of the recommender, see `ALS`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factors: int = ALS.factors
     regularization: float = ALS.regularization
-    alpha: float = 4.0
+    alpha: float | None = ALS.alpha
     iterations: int = ALS.iterations
 
     @model_validator(mode="after")

@@ -102,7 +102,7 @@ def test_divergence_is_an_error_that_says_what_to_do():
     interactions = clustered()
     interactions.matrix.data *= np.float32(1e36)
     with pytest.raises(TrainingDivergedError, match="raise regularization, or lower alpha"):
-        ALS(4).fit(interactions)
+        ALS(4, alpha=20.0).fit(interactions)
 
 
 def test_leave_one_out_is_folding_in_without_the_pair():
@@ -145,3 +145,21 @@ def test_leave_one_out_refuses_other_items():
 def test_hyper_parameters_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} = {value}: expected"):
         ALS(**{name: value})
+
+
+def test_confidence_fits_the_data_unless_it_is_given():
+    """A typical pair counts 0.45 / √density, in whatever units the evidence is."""
+    interactions = clustered()
+    liked = interactions.matrix.toarray()
+    model = ALS(4).fit(interactions)
+    typical = model.alpha_ * liked[liked > 0].mean()
+    assert typical == pytest.approx(0.45 / np.sqrt((liked > 0).mean()), rel=1e-6)
+    larger = ALS(4).fit(world(7 * liked))
+    np.testing.assert_allclose(larger.item_vectors_, model.item_vectors_, rtol=1e-3, atol=1e-5)
+    assert ALS(4, alpha=2.5).fit(interactions).alpha_ == 2.5
+
+
+def test_confidence_is_kept_on_disk(tmp_path):
+    model = ALS(4).fit(clustered())
+    model.save(tmp_path / "model")
+    assert ALS.load(tmp_path / "model").alpha_ == model.alpha_
