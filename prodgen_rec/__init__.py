@@ -18,7 +18,8 @@ In the order in which data flows:
 - `ALS` learns a preference vector for every user and item, `GraphFilter` finds them in closed
   form; `EASE` and `ItemKNN` weigh items by items, and `Popularity` is the baseline. Each is a
   `Recommender`: fit, recommend, save, load.
-- `ItemFeatures` tells them what is known of items besides who took them.
+- `ItemFeatures` tells them what is known of items besides who took them, and `tune` searches for
+  their hyper-parameters.
 
 **Pictures**
 
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         Recommender,
     )
     from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
+    from prodgen_rec.tuning import tune
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -91,6 +93,7 @@ else:
             ],
             "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
             "testing": [],
+            "tuning": ["tune"],
         },
     )
 
@@ -125,4 +128,5 @@ __all__ = [
     "split_pairs",
     "split_users",
     "testing",
+    "tune",
 ]

@@ -130,9 +130,19 @@ class Interactions:
         least = np.full(self.n_users, np.inf)
         np.minimum.at(least, rows, draws)
         kept = draws <= np.maximum(uniform_of(user_hashes), least)[rows]
-        indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
-        part = _csr(matrix.data[kept], matrix.indices[kept], indptr, self.n_items)
-        return Interactions(self.users, self.items, part)
+        return self.where(kept)
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Interactions:
+        """Some of the pairs, of the same users and items.
+
+        Parameters
+        ----------
+        kept
+            Shape (n_pairs,), in the order of ``matrix.data``.
+        """
+        indptr = np.append(0, np.cumsum(kept))[self.matrix.indptr]
+        data, indices = self.matrix.data[kept], self.matrix.indices[kept]
+        return Interactions(self.users, self.items, _csr(data, indices, indptr, self.n_items))
 
     def history(self, user_id: int | str) -> pd.DataFrame:
         """Items of a user, ``item_id`` and ``value``, the strongest first, equals by id.

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.solve import UserSolver
+from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,16 @@ class ALS(VectorRecommender):
             raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
         if self.alpha is not None and not 0 <= self.alpha < math.inf:
             raise ConfigError(f"alpha = {self.alpha!r}: expected at least 0, and finite")
+
+    @classmethod
+    def search_space(cls, evidence: csr_array) -> Space:
+        """Around the α that fits the data."""
+        alpha = _fitting_alpha(evidence)
+        return {
+            "factors": Range(16, 256),
+            "regularization": Range(1.0, 200.0),
+            "alpha": Range(alpha / 10, alpha * 10),
+        }
 
     def leave_one_out(self, history: Interactions) -> Vectors:
         """For each pair of the histories, its user's vector had that pair not been recorded.

@@ -22,6 +22,7 @@ from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.filters import Blocked, Filters, checked_count
+from prodgen_rec.preferences.space import Space
 from prodgen_rec.preferences.store import load_state, save_state
 
 
@@ -40,6 +41,11 @@ class Recommender(ABC):
     """
 
     interactions_: Interactions
+
+    @classmethod
+    def search_space(cls, evidence: csr_array) -> Space:
+        """Values of hyper-parameters that are worth a try on net evidence (n_users, n_items)."""
+        return {}
 
     @abstractmethod
     def _learn(self, evidence: csr_array, features: csr_array) -> None:

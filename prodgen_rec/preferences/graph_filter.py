@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.liked import liked, liked_rows
+from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 _OVERSAMPLES, _ITERATIONS = 64, 4
@@ -61,6 +62,15 @@ class GraphFilter(VectorRecommender):
             )
         if not 0 <= self.smoothing < math.inf:
             raise ConfigError(f"smoothing = {self.smoothing!r}: expected at least 0")
+
+    @classmethod
+    def search_space(cls, evidence: csr_array) -> Space:
+        """Up to all eigenvectors of a small shop."""
+        most = min(1024, *evidence.shape)
+        return {
+            "factors": Range(min(16, most), most),
+            "smoothing": Range(0.0, 1.0, log=False),
+        }
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         rows = liked_rows(evidence, features)

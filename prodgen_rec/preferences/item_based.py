@@ -20,6 +20,7 @@ from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.base import Recommender
 from prodgen_rec.preferences.filters import Filters
 from prodgen_rec.preferences.liked import liked, liked_rows
+from prodgen_rec.preferences.space import Choice, Range, Space
 from prodgen_rec.preferences.topk import top_n_by_weights
 
 Weights = npt.NDArray[np.float32] | csr_array
@@ -108,6 +109,11 @@ class EASE(ItemRecommender):
         if not 0 < self.regularization < math.inf:
             raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
 
+    @classmethod
+    def search_space(cls, evidence: csr_array) -> Space:
+        """Far to both sides."""
+        return {"regularization": Range(3.0, 3000.0)}
+
     def _weights_between(self, rows: csr_array) -> Weights:
         roots = rows.sqrt()  # evidence counts once in the squares, as a user's does
         gram = (roots.T @ roots).toarray().astype(np.float64)
@@ -148,6 +154,11 @@ class ItemKNN(ItemRecommender):
             )
         if self.neighbors < 1:
             raise ConfigError(f"neighbors = {self.neighbors!r}: expected at least 1")
+
+    @classmethod
+    def search_space(cls, evidence: csr_array) -> Space:
+        """Few to many neighbors, by each weighting."""
+        return {"neighbors": Range(5, 500), "weighting": Choice(tuple(_WEIGHTINGS))}
 
     def _weights_between(self, rows: csr_array) -> Weights:
         by_item = _WEIGHTINGS[self.weighting](rows.T)

@@ -1,0 +1,270 @@
+"""Search for the hyper-parameters of a recommender, by what users of the log went on to take.
+
+The search sees training data alone: it holds out a share of every user's items and fits on
+the rest. It is that of Optuna, by tree-structured Parzen estimators (Bergstra et al., NeurIPS
+2011); a trial follows from the seed and the trials before it, so that a search that was
+killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
+
+from prodgen_rec.columns import USER_ID
+from prodgen_rec.errors import ConfigError, InputError, MissingExtraError, TrainingDivergedError
+from prodgen_rec.evaluation.offline import drawn_users, pairs_table
+from prodgen_rec.evaluation.ranking import evaluate_ranking
+from prodgen_rec.hashing import fingerprint, hash_ids, hash_pairs, uniform_of
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences import ItemFeatures, Recommender
+from prodgen_rec.preferences.space import Choice, Range
+
+if TYPE_CHECKING:
+    import optuna
+
+AnyRecommender = TypeVar("AnyRecommender", bound=Recommender)
+
+logger = logging.getLogger(__name__)
+
+_HELD_OUT = 0.2
+_MOST_USERS = 5000
+"""Users on whom a trial is judged; more would tell no better."""
+_WEIGHTS = Range(0.05, 50.0)
+"""Multiples of the evidence of features."""
+_WEIGHT = "weight of "
+
+
+@dataclass(frozen=True)
+class Tuned(Generic[AnyRecommender]):
+    """What a search found.
+
+    Attributes
+    ----------
+    recommender
+        The best settings; not fitted.
+    features
+        What to fit it with besides the interactions; None if no features were given.
+    value
+        Its metric on the items that were held out.
+    trials
+        One row per trial, in their order: its settings and ``value``.
+    """
+
+    recommender: AnyRecommender
+    features: ItemFeatures | None
+    value: float
+    trials: pd.DataFrame
+
+    def fit(self, interactions: Interactions) -> AnyRecommender:
+        """Fit the best on all of the interactions."""
+        return self.recommender.fit(interactions, self.features)
+
+
+def tune(
+    interactions: Interactions,
+    recommender: AnyRecommender,
+    *,
+    features: Mapping[str, ItemFeatures] | None = None,
+    n_trials: int = 50,
+    minutes: float = math.inf,
+    patience: int = 20,
+    k: int = 20,
+    seed: int = 0,
+    file: Path | str | None = None,
+    progress: bool = True,
+) -> Tuned[AnyRecommender]:
+    """Find the hyper-parameters with the best nDCG on held-out items.
+
+    Of every user a fifth of the items is held out, drawn by (seed, user, item), but never all.
+
+    Parameters
+    ----------
+    interactions
+        Training data; what they are later judged on must not be among it.
+    recommender
+        What is tuned; hyper-parameters that the search does not touch stay as they are here.
+    features
+        Features by name; a multiple of the evidence of each is searched for.
+    n_trials, minutes, patience
+        The search ends after so many trials, when that time is over, or after so many trials
+        without a better one. At least one trial is made.
+    k
+        Length of the lists.
+    seed
+        Of the hold-out and of the search.
+    file
+        Keeps the trials, so that the same call goes on where it was stopped; None keeps nothing.
+    progress
+        Show a progress bar where standard error is a terminal.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing to tune, or a number is out of range.
+    InputError
+        No user has two items.
+    MissingExtraError
+        Optuna is not installed.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise MissingExtraError("optuna", "tune")
+    for name, value in (("n_trials", n_trials), ("patience", patience), ("k", k)):
+        if value < 1:
+            raise ConfigError(f"{name} = {value!r}: expected at least 1")
+    search = _Search(interactions, recommender, dict(features or {}), k, seed)
+    search.run(n_trials, minutes, patience, file, progress)
+    return search.found()
+
+
+class _Search(Generic[AnyRecommender]):
+    """A study of one recommender on one hold-out."""
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        recommender: AnyRecommender,
+        features: dict[str, ItemFeatures],
+        k: int,
+        seed: int,
+    ) -> None:
+        self.recommender, self.features, self.k, self.seed = recommender, features, k, seed
+        self.space = dict(recommender.search_space(interactions.matrix))
+        if not self.space:
+            raise ConfigError(f"a {type(recommender).__name__} has nothing to tune")
+        self.space |= {_WEIGHT + name: _WEIGHTS for name in features}
+        self.training, held_out = _held_out(interactions, seed)
+        self.users = drawn_users(held_out[USER_ID].unique(), _MOST_USERS, seed)
+        self.held_out = held_out[held_out[USER_ID].isin(self.users)]
+
+    def run(
+        self,
+        n_trials: int,
+        minutes: float,
+        patience: int,
+        file: Path | str | None,
+        progress: bool,
+    ) -> None:
+        """Make trials until one of the bounds is reached."""
+        import optuna
+
+        self.study = self._study(file)
+        end = time.monotonic() + 60 * minutes
+        shown = progress and Console(stderr=True).is_terminal
+        with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bar:
+            task = bar.add_task("tuning", total=n_trials)
+            while not self._is_over(n_trials, patience, end):
+                done = len(self._complete())
+                bar.update(task, completed=done, description=self._news())
+                # One that depends on nothing but the trials before: a stopped search goes on.
+                self.study.sampler = optuna.samplers.TPESampler(seed=1000 * self.seed + done)
+                trial = self.study.ask()
+                self.study.tell(trial, self._value(self._settings(trial)))
+
+    def found(self) -> Tuned[AnyRecommender]:
+        """The best of all trials."""
+        best = self.study.best_trial
+        rows = [trial.params | {"value": trial.value} for trial in self._complete()]
+        recommender, features = self._made(best.params)
+        return Tuned(recommender, features, float(best.value or 0.0), pd.DataFrame(rows))
+
+    def _study(self, file: Path | str | None) -> optuna.Study:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = None
+        if file is not None:
+            backend = optuna.storages.journal.JournalFileBackend(str(file))
+            storage = optuna.storages.JournalStorage(backend)
+        return optuna.create_study(
+            study_name=self._fingerprint(), storage=storage, direction="maximize",
+            load_if_exists=True,
+        )  # fmt: skip
+
+    def _fingerprint(self) -> str:
+        """Other data or another recommender in the same file are another search."""
+        matrices = [self.training.matrix, *(one.matrix for one in self.features.values())]
+        arrays = [part for m in matrices for part in (m.data, m.indices, m.indptr)]
+        about = f"{type(self.recommender).__name__} {self._fixed()} {self.k} {self.seed}"
+        return fingerprint(about, repr(self.space), *arrays)
+
+    def _fixed(self) -> dict[str, Any]:
+        """Hyper-parameters that the search does not touch."""
+        every = dataclasses.asdict(self.recommender)  # type: ignore[call-overload]
+        return {name: value for name, value in every.items() if name not in self.space}
+
+    def _is_over(self, n_trials: int, patience: int, end: float) -> bool:
+        values = [trial.value or 0.0 for trial in self._complete()]
+        if not values:
+            return False
+        since_best = len(values) - 1 - int(np.argmax(values))
+        return len(values) >= n_trials or since_best >= patience or time.monotonic() > end
+
+    def _complete(self) -> list[optuna.trial.FrozenTrial]:
+        import optuna
+
+        return self.study.get_trials(False, (optuna.trial.TrialState.COMPLETE,))
+
+    def _news(self) -> str:
+        return f"best nDCG@{self.k} {self.study.best_value:.4f}" if self._complete() else "tuning"
+
+    def _settings(self, trial: optuna.Trial) -> dict[str, Any]:
+        settings: dict[str, Any] = {}
+        for name, values in self.space.items():
+            if isinstance(values, Choice):
+                settings[name] = trial.suggest_categorical(name, values.values)
+            elif isinstance(values.low, int) and isinstance(values.high, int):
+                settings[name] = trial.suggest_int(name, values.low, values.high, log=values.log)
+            else:
+                settings[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
+        return settings
+
+    def _made(self, settings: Mapping[str, Any]) -> tuple[AnyRecommender, ItemFeatures | None]:
+        of_model = {k: v for k, v in settings.items() if not k.startswith(_WEIGHT)}
+        features = None
+        for name, one in self.features.items():
+            weighted = one.times(settings[_WEIGHT + name])
+            features = weighted if features is None else features.and_also(weighted)
+        return dataclasses.replace(self.recommender, **of_model), features  # type: ignore[type-var]
+
+    def _value(self, settings: Mapping[str, Any]) -> float:
+        """Mean nDCG of a trial; 0 where the fit diverges."""
+        recommender, features = self._made(settings)
+        try:
+            recommender.fit(self.training, features)
+        except TrainingDivergedError as error:
+            logger.info("trial %s: %s", settings, error)
+            return 0.0
+        lists = recommender.recommend(self.users, self.k)
+        report = evaluate_ranking(lists, self.held_out, k=self.k, n_boot=1)
+        return report.intervals[f"ndcg@{self.k}"].value
+
+
+def _held_out(interactions: Interactions, seed: int) -> tuple[Interactions, pd.DataFrame]:
+    """What is left, and the pairs that were taken out of it."""
+    matrix = interactions.matrix
+    rows = np.repeat(np.arange(interactions.n_users), np.diff(matrix.indptr))
+    users = hash_ids(interactions.users.arrow, seed)[rows]
+    draws = uniform_of(hash_pairs(users, hash_ids(interactions.items.arrow, seed)[matrix.indices]))
+    liked = matrix.data > 0
+    order = np.lexsort((draws, ~liked, rows))
+    place = np.empty(len(rows), np.int64)
+    place[order] = np.arange(len(rows)) - matrix.indptr[rows[order]]
+    n_liked = np.bincount(rows[liked], minlength=interactions.n_users)
+    n_out = np.minimum(np.ceil(_HELD_OUT * n_liked).astype(np.int64), n_liked - 1)
+    out = place < n_out[rows]
+    if not out.any():
+        raise InputError("no user has two items with positive evidence: nothing can be held out")
+    return interactions.where(~out), pairs_table(interactions.where(out))

@@ -1,0 +1,129 @@
+"""The search for hyper-parameters: what it finds, and that it goes on where it was stopped."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+
+from prodgen_rec.errors import ConfigError, InputError
+from prodgen_rec.ids import IdMap
+from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences import ALS, EASE, ItemFeatures, ItemKNN, Popularity
+from prodgen_rec.tuning import tune
+
+N_USERS, N_ITEMS = 150, 60
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Users take items of one of ten kinds, and now and then another; item i is of kind i // 6."""
+    rng = np.random.default_rng(0)
+    own = np.arange(N_USERS)[:, None] % 10 == np.arange(N_ITEMS) // 6
+    taken = rng.random(own.shape) < np.where(own, 0.5, 0.03)
+    taken[:, 0] |= ~taken.any(axis=1)
+    matrix = csr_array(taken.astype(np.float32))
+    return Interactions(IdMap.of(range(N_USERS)), IdMap.of(range(N_ITEMS)), matrix)
+
+
+def quick(**settings):
+    return ALS(iterations=3, **settings)
+
+
+def test_the_best_trial_is_what_is_returned(world):
+    tuned = tune(world, quick(), n_trials=8, k=5)
+    best = tuned.trials.loc[tuned.trials["value"].idxmax()]
+    assert len(tuned.trials) == 8
+    assert tuned.value == best["value"] > tuned.trials["value"].min()
+    assert tuned.recommender.factors == best["factors"]
+    assert tuned.recommender.alpha == best["alpha"]
+    assert tuned.recommender.iterations == 3  # not searched for
+    fitted = tuned.fit(world)
+    assert fitted.interactions_.n_pairs == world.n_pairs
+
+
+def test_trials_follow_from_the_seed(world):
+    first, again = (tune(world, quick(), n_trials=4, k=5, seed=3).trials for _ in range(2))
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(tune(world, quick(), n_trials=4, k=5, seed=4).trials)
+
+
+class Interrupted(ALS):
+    """A fit that is stopped at a certain trial, once."""
+
+    stop_at = 3
+
+    def fit(self, interactions, features=None):
+        Interrupted.stop_at -= 1
+        if Interrupted.stop_at == 0:
+            raise KeyboardInterrupt
+        return super().fit(interactions, features)
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_result(world, tmp_path):
+    Interrupted.stop_at = 100
+    unbroken = tune(world, Interrupted(iterations=3), n_trials=6, k=5)
+    Interrupted.stop_at = 4
+    file = tmp_path / "trials.log"
+    with pytest.raises(KeyboardInterrupt):
+        tune(world, Interrupted(iterations=3), n_trials=6, k=5, file=file)
+    resumed = tune(world, Interrupted(iterations=3), n_trials=6, k=5, file=file)
+    pd.testing.assert_frame_equal(resumed.trials, unbroken.trials)
+
+
+def test_other_data_in_the_same_file_are_another_search(world, tmp_path):
+    file = tmp_path / "trials.log"
+    tune(world, EASE(), n_trials=2, k=5, file=file)
+    fewer = world.where(np.arange(world.n_pairs) % 7 > 0)
+    assert len(tune(fewer, EASE(), n_trials=3, k=5, file=file).trials) == 3
+
+
+def test_it_ends_when_nothing_gets_better(world):
+    tuned = tune(world, ItemKNN(), n_trials=60, patience=4, k=5)
+    values = tuned.trials["value"].to_numpy()
+    assert len(values) < 60
+    assert values.argmax() == len(values) - 5
+
+
+def test_it_ends_when_the_time_is_over(world):
+    assert len(tune(world, EASE(), minutes=1e-9, k=5).trials) == 1
+
+
+def test_features_that_help_get_their_weight(world):
+    """The kinds are what users go by; chance is not."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {"kind": np.arange(N_ITEMS) // 6, "chance": rng.integers(0, 10, N_ITEMS)},
+    )
+    features = {name: ItemFeatures.of_columns(world.items, table, {name: 1.0}) for name in table}
+    sparse = world.where(rng.random(world.n_pairs) < 0.5)
+    tuned = tune(sparse, EASE(), features=features, n_trials=25, k=5)
+    without = tune(sparse, EASE(), n_trials=25, k=5)
+    best = tuned.trials.loc[tuned.trials["value"].idxmax()]
+    assert best["weight of kind"] > best["weight of chance"]
+    assert tuned.value > without.value + 0.02
+    assert tuned.features.matrix.shape == (20, N_ITEMS)
+
+
+def test_nothing_that_is_held_out_is_learned(world):
+    """One user's items say nothing of the other's: no setting can do better than chance."""
+    rng = np.random.default_rng(5)
+    noise = csr_array((rng.random((400, 50)) < 0.2).astype(np.float32))
+    chance = Interactions(IdMap.of(range(400)), IdMap.of(range(50)), noise)
+    assert tune(chance, EASE(), n_trials=6, k=5).value < 0.15
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "complaint"),
+    [
+        (lambda w: tune(w, Popularity()), ConfigError, "a Popularity has nothing to tune"),
+        (lambda w: tune(w, EASE(), n_trials=0), ConfigError, "n_trials = 0: expected at least 1"),
+        (
+            lambda w: tune(w.for_items(IdMap.of([0])), EASE()),
+            InputError,
+            "no user has two items",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(world, call, error, complaint):
+    with pytest.raises(error, match=complaint):
+        call(world)
