@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array, vstack
+from sklearn.feature_extraction.text import CountVectorizer
 
-from prodgen_rec.errors import ConfigError
+from prodgen_rec.errors import ConfigError, InputError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, ItemFeatures, Popularity
@@ -43,6 +44,21 @@ def test_values_of_columns_are_features_with_their_weights():
     features = ItemFeatures.of_columns([10, 20, 30, 40], table, {"kind": 3.0, "size": 0.5})
     expected = [[0, 0, 3, 0], [3, 0, 0, 3], [0.5, 0.5, 0, 0], [0, 0, 0, 0.5]]
     assert features.matrix.toarray().tolist() == expected
+
+
+def test_words_of_titles_are_features():
+    counts = CountVectorizer().fit_transform(["red mug", "red red bag", "bag"]).T
+    features = ItemFeatures.of_matrix(IdMap.of(range(3)), counts)
+    assert features.matrix.toarray().tolist() == [[0, 1, 1], [1, 0, 0], [1, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "complaint"),
+    [(np.ones((4, 2)), "features of shape .4, 2. came with 3 items"), (-np.eye(3), "below 0")],
+)
+def test_matrices_that_are_no_features_are_refused(matrix, complaint):
+    with pytest.raises(InputError, match=complaint):
+        ItemFeatures.of_matrix(IdMap.of(range(3)), csr_array(matrix))
 
 
 def test_neighbors_are_those_with_the_highest_cosine():

