@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, final
 
 import keras
@@ -40,6 +41,7 @@ from prodgen_rec.imagery.runtime import (
 from prodgen_rec.imagery.training import Phase, Player, Trainer
 
 Floats = npt.NDArray[np.float32]
+Pictures = npt.NDArray[np.uint8]
 
 
 Guidance = Sequence[tuple[Any, Any]]
@@ -234,7 +236,7 @@ class ConditionalPrior:
         trainer: Trainer,
         budget: Budget,
         *,
-        pictures: Callable[[], npt.NDArray[np.uint8]] | None = None,
+        pictures: Callable[[], Pictures] | None = None,
     ) -> pd.DataFrame:
         """Train on the latents of the photos in the pairs and return the log.
 
@@ -266,10 +268,6 @@ class ConditionalPrior:
             photos = pairs.photo_rows[index]
             return moments[photos], preferences[pairs.vector_rows[index]], codes[photos]
 
-        def shown() -> npt.NDArray[np.uint8]:
-            _copy_weights(prior, self.prior)
-            return pictures()
-
         trained = [v for one in prior.networks.values() for v in one.trainable_variables]
         phase = Phase(
             "prior",
@@ -282,7 +280,7 @@ class ConditionalPrior:
                 seed=self.seed,
                 first_step=step,
             ),
-            pictures=shown if pictures else None,
+            pictures=partial(self._shown, prior, pictures) if pictures else None,
             examples="pairs",
         )
         log = trainer.run(phase, budget)
@@ -316,6 +314,11 @@ class ConditionalPrior:
             lambda *rows: self._draw(*rows, *settings), preferences, codes, noise, standardized
         )
         return drawn * self.latent_scale + self.latent_mean
+
+    def _shown(self, trained: PriorNetwork, pictures: Callable[[], Pictures]) -> Pictures:
+        """Pictures by what the training has come to."""
+        _copy_weights(trained, self.prior)
+        return pictures()
 
     def _built(self, policy: str) -> PriorNetwork:
         """The networks before any training, to compute in a Keras dtype policy."""
