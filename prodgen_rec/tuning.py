@@ -186,7 +186,9 @@ class _Search(Generic[AnyRecommender]):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = None
         if file is not None:
-            backend = optuna.storages.journal.JournalFileBackend(str(file))
+            from optuna.storages.journal import JournalFileBackend
+
+            backend = JournalFileBackend(str(file))
             storage = optuna.storages.JournalStorage(backend)
         return optuna.create_study(
             study_name=self._fingerprint(), storage=storage, direction="maximize",

@@ -49,7 +49,7 @@ class ItemFeatures:
 
     @classmethod
     def of_columns(
-        cls, item_ids: Iterable[Any], table: pd.DataFrame, weights: Mapping[str, float]
+        cls, item_ids: Iterable[Any] | IdMap, table: pd.DataFrame, weights: Mapping[str, float]
     ) -> Self:
         """Every value of some columns is a feature of the items that have it.
 

@@ -9,12 +9,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize, tfidf_weight
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.base import Recommender
@@ -23,7 +23,7 @@ from prodgen_rec.preferences.liked import liked, liked_rows
 from prodgen_rec.preferences.space import Choice, Range, Space
 from prodgen_rec.preferences.topk import top_n_by_weights
 
-Weights = npt.NDArray[np.float32] | csr_array
+Weights: TypeAlias = npt.NDArray[np.float32] | csr_array
 
 
 class ItemRecommender(Recommender):
@@ -65,7 +65,7 @@ class ItemRecommender(Recommender):
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         weights = self.item_weights_
-        if not issparse(weights):
+        if isinstance(weights, np.ndarray):
             return {"weights": weights}
         return {
             "weights": weights.data,
