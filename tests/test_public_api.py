@@ -30,7 +30,7 @@ BUILTIN_ERRORS = {
     "Exit": "prodgen_rec.cli",  # typer's, with an exit code
     "OSError": "prodgen_rec.imagery.phase_files prodgen_rec.bundle",  # a full disk, said clearly
     "TypeError": "prodgen_rec.storage",  # a mistake of ours, not of a user
-    "ValueError": "prodgen_rec.imagery.config prodgen_rec.preferences.store",  # caught at once
+    "ValueError": "prodgen_rec.imagery.config prodgen_rec.preferences",  # caught at once
 }
 """Exceptions raised outside the tree of the library, and where."""
 
