@@ -15,13 +15,17 @@ from prodgen_rec.preferences import ALS
 
 
 class PreferencesConfig(BaseModel):
-    """Settings of the recommender, see `ALS`."""
+    """Settings of the recommender, see `ALS`.
+
+    ``alpha`` is per unit of evidence, and one purchase weighs 5 by default; None fits it to the
+    data.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factors: int = ALS.factors
-    regularization: float = ALS.regularization
-    alpha: float | None = ALS.alpha
+    regularization: float = 10.0
+    alpha: float | None = 4.0
     iterations: int = ALS.iterations
 
     @model_validator(mode="after")
