@@ -396,6 +396,33 @@ def odd() -> Personalizer:
     return Personalizer(settings, seed=1).fit(events, catalog, steps=4, progress=False)
 
 
+def test_features_bring_new_items_to_those_whom_they_suit(tmp_path):
+    """Everyone takes one kind of three, and the first three items are new."""
+    rng = np.random.default_rng(6)
+    item = rng.integers(3, 40, 3000)
+    events = pd.DataFrame({"user_id": rng.integers(0, 30, 3000), "item_id": item})
+    events = events[events["user_id"] % 3 == events["item_id"] % 3].assign(
+        event="purchase", timestamp=pd.Timestamp("2025-05-05", tz="UTC")
+    )
+    items = pd.DataFrame({"item_id": np.arange(40), "kind": [*"abc"] * 13 + ["a"]})
+    photos = {item: rng.integers(0, 255, (16, 16, 3), np.uint8) for item in range(40)}
+    settings = PersonalizerConfig.parse(
+        {
+            "item_features": {"kind": 20.0},
+            "preferences": {"factors": 4},
+            "imagery": PLAIN | {"size": 16, "width": 4, "latent_channels": 1, "prior_width": 8},
+        }
+    )
+    model = Personalizer(settings).fit(
+        events, read_catalog(items, photos, size=16), steps=4, progress=False
+    )
+    model.save(tmp_path / "bundle")
+    first = Personalizer.load(tmp_path / "bundle").recommend(None, 1, candidates=[0, 1, 2])
+    assert (first["item_id"] == first["user_id"] % 3).all()
+    newcomer = events[events["user_id"] == 4].assign(user_id=1000)
+    assert model.recommend([1000], 1, candidates=[0, 1, 2], events=newcomer)["item_id"][0] == 1
+
+
 def test_log_items_without_a_photo_are_counted_and_recommended(odd):
     assert list(odd.without_photo()) == [40, 99]  # no photo; not in the catalogue
     lists = odd.recommend(None, 37, exclude_seen=False)
