@@ -106,6 +106,17 @@ class TurnsIdsIntoText(ALS):
         return super().recommend(users, n, **options).astype({"user_id": str, "item_id": str})
 
 
+class ExplainsByEvidence(ALS):
+    def _parts(self, history, item):
+        return history.data.astype(float)
+
+
+class ExplainsByWhatIsLikedAlone(ALS):
+    def explain(self, user, item, **options):
+        parts = super().explain(user, item, **options)
+        return parts[parts["value"] > 0]
+
+
 class ForgetsOnDisk(ALS):
     def save(self, folder):
         rounded = small_als(type(self)).fit(self._fitted().interactions_)
@@ -127,6 +138,8 @@ class ForgetsOnDisk(ALS):
         (StartsAnywhere, "learn something different"),
         (TurnsIdsIntoText, "must hold exactly 5 rows per user"),
         (ForgetsOnDisk, "after save and load"),
+        (ExplainsByEvidence, "parts of a score sum to"),
+        (ExplainsByWhatIsLikedAlone, "one row for each item"),
     ],
 )
 def test_the_checks_catch(broken, finding):
@@ -158,6 +171,59 @@ def popular(record):
 
 def listed(recommendations):
     return list(zip(recommendations["user_id"], recommendations["item_id"], strict=True))
+
+
+def test_an_explanation_names_the_items_that_speak_for_another():
+    """Two worlds without anything in common: the parts come from the item's own."""
+    users, items = IdMap.of(range(40)), IdMap.of(range(10))
+    dense = np.zeros((40, 10), np.float32)
+    dense[:20, :5] = dense[20:, 5:] = 1
+    dense[np.arange(40), np.arange(40) % 10] = 0  # everyone lacks one item, if not of the other
+    dense[0] = [0, 1, 1, 0, 0, 0, 1, 0, -1, 0]
+    model = ALS(2, regularization=1.0, alpha=2.0).fit(Interactions(users, items, csr_array(dense)))
+    why = model.explain(0, 3)
+    assert set(why["item_id"][:2]) == {1, 2}
+    assert why["part"].is_monotonic_decreasing
+    assert why.set_index("item_id").loc[8, ["value", "part"]].tolist() == [-1, 0]
+    assert why["part"][:2].sum() > 0.5 > why.set_index("item_id")["part"][6]
+    others = Interactions(IdMap.of(["new"]), items, csr_array(dense[[20]]))
+    again = model.explain("new", 7, history=others)
+    assert again["part"].sum() == pytest.approx(model.explain(20, 7)["part"].sum())
+
+
+def test_what_is_similar_is_what_the_cosine_says(record):
+    model = small_als().fit(record)
+    for ids, vectors, similar, column in (
+        (record.items, model.item_vectors_, model.similar_items, "item_id"),
+        (record.users, model.user_vectors_, model.similar_users, "user_id"),
+    ):
+        some = ids.ids[[2, 0]].tolist()
+        found = similar(some, 2)
+        assert found[column].tolist() == np.repeat(some, 2).tolist()
+        assert not (found[column] == found["similar_id"]).any()
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosine = vectors @ vectors.T / np.maximum(lengths * lengths.T, 1e-30)
+        np.fill_diagonal(cosine, -np.inf)
+        best = -np.sort(-cosine, axis=1)[[2, 0], :2].ravel()
+        np.testing.assert_allclose(found["similarity"], best, atol=1e-6)
+        given = cosine[ids.index(found[column]), ids.index(found["similar_id"])]
+        np.testing.assert_allclose(given, best, atol=1e-6)
+
+
+def test_more_similar_ones_than_there_are_are_refused(popular):
+    with pytest.raises(InputError, match="n = 5, but there are 4 other items"):
+        popular.similar_items(["a"], 5)
+    with pytest.raises(UnknownIdError, match="'z'"):
+        popular.similar_items(["z"], 1)
+
+
+def test_explanations_are_refused_where_there_is_none(popular):
+    with pytest.raises(UnknownIdError, match="'dan'"):
+        popular.explain("dan", "a")
+    with pytest.raises(UnknownIdError, match="'z'"):
+        popular.explain("ann", "z")
+    with pytest.raises(InputError, match="looks at nobody's history"):
+        popular.explain("ann", "c")
 
 
 def test_popularity_counts_users_not_events(popular):

@@ -146,6 +146,9 @@ class ALS(VectorRecommender):
         vectors[_without_positive_evidence(evidence)] = 0.0
         return vectors
 
+    def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
+        return self._exact().parts(history, item)
+
     def _vectors_of(self, histories: csr_array) -> Vectors:
         return self._exact().solve(histories)
 

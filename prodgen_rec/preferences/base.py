@@ -77,6 +77,13 @@ class Recommender(ABC):
         """
 
     @abstractmethod
+    def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
+        """What each pair of one history, shape (1, n_items), adds to the score of an item.
+
+        In the order of ``history.data``; the sum is the score.
+        """
+
+    @abstractmethod
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that was learned, as plain arrays."""
 
@@ -192,6 +199,43 @@ class Recommender(ABC):
                 columns.RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows)),
                 columns.ITEM_ID: items.take(index),
                 columns.SCORE: score.astype(np.float32).ravel(),
+            }
+        )
+
+    def explain(self, user: Any, item: Any, *, history: Interactions | None = None) -> pd.DataFrame:
+        """Why an item has its score for a user: the parts of the user's own items.
+
+        Parameters
+        ----------
+        user, item
+            Raw ids.
+        history
+            As in `recommend`.
+
+        Returns
+        -------
+        One row per item of the user's history, the largest part first, equals by id: ``item_id``,
+        ``value`` (float32, net evidence) and ``part`` (float64). The parts sum to the score.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not known.
+        InputError
+            The score does not come from the user's history.
+        """
+        items = self.items_
+        record = self.interactions_ if history is None else history.for_items(items)
+        rows = _rows(record.users, [user], known_from_fit=history is None)
+        (place,) = items.index([item], "item")
+        own = record.matrix[rows]
+        parts = self._parts(own, int(place))
+        order = np.lexsort((own.indices, -parts))
+        return pd.DataFrame(
+            {
+                columns.ITEM_ID: items.take(own.indices[order]),
+                columns.VALUE: own.data[order],
+                "part": parts[order],
             }
         )
 

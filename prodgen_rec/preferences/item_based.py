@@ -63,6 +63,11 @@ class ItemRecommender(Recommender):
             excluded=filters.excluded,
         )
 
+    def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
+        weights = self.item_weights_[history.indices, item]
+        dense = weights if isinstance(weights, np.ndarray) else weights.toarray()
+        return np.where(history.data > 0, dense.ravel().astype(np.float64), 0.0)
+
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         weights = self.item_weights_
         if isinstance(weights, np.ndarray):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from prodgen_rec.errors import InputError
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 
@@ -26,3 +28,9 @@ class Popularity(VectorRecommender):
 
     def _vectors_of(self, histories: csr_array) -> Vectors:
         return np.ones((histories.shape[0], 1), np.float32)
+
+    def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
+        raise InputError(
+            "popularity looks at nobody's history, which is no part of any score; "
+            "explain a recommender that is personal"
+        )

@@ -132,6 +132,31 @@ class UserSolver:
         run_in_threads(task, self._plan(matrix), self.n_threads)
         return vectors
 
+    def parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
+        """What each pair of one user's history adds to the score of an item.
+
+        Since x = A⁻¹ Y_uᵀ (c p), the score is a sum over the history of y · A⁻¹ y_j · c_j p_j, as
+        in section 5 of Hu, Koren & Volinsky.
+
+        Parameters
+        ----------
+        history
+            Net evidence r, shape (1, n_items), canonical.
+        item
+            Index of the item.
+
+        Returns
+        -------
+        Shape (number of stored pairs,), in the order of ``history.data``.
+        """
+        own = self._vectors[history.indices]
+        evidence = history.data.astype(np.float64)
+        weight = self.alpha * np.abs(evidence)
+        with threadpool_limits(1, user_api="blas"):
+            normal = self._base + own.T @ (weight[:, None] * own)
+            q = np.linalg.solve(normal, self._vectors[item])
+        return np.where(evidence > 0, (1.0 + weight) * (own @ q), 0.0)
+
     def _plan(self, matrix: csr_array) -> Iterator[npt.NDArray[np.int64]]:
         """Rows with a history, in groups of one padded width and bounded memory."""
         widths = _padded_width(np.diff(matrix.indptr))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.sparse import csr_array
 
+from prodgen_rec.columns import ITEM_ID, RANK, USER_ID
+from prodgen_rec.errors import InputError
+from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.base import Recommender
-from prodgen_rec.preferences.filters import Filters
+from prodgen_rec.preferences.filters import Filters, checked_count
 from prodgen_rec.preferences.topk import top_n
 
 Vectors = npt.NDArray[np.float32]
@@ -60,6 +64,29 @@ class VectorRecommender(Recommender):
         """
         return self._vectors_of(history.for_items(self.items_).matrix)
 
+    def similar_items(self, item_ids: Iterable[Any], n: int) -> pd.DataFrame:
+        """The n items that are most like each of some, by the cosine of their vectors.
+
+        Returns
+        -------
+        n rows per item, in the order given: ``item_id``, ``rank`` (int32 from 1), ``similar_id``,
+        ``similarity`` (float32, -1 to 1). An item is not among its own; equals come by id.
+
+        Raises
+        ------
+        UnknownIdError
+            An item is not known.
+        InputError
+            There are not so many others.
+        """
+        rows = self.items_.index(as_id_array(item_ids, "items"), "item")
+        return _similar(self.items_, self.item_vectors_, rows, n, "items", ITEM_ID)
+
+    def similar_users(self, user_ids: Iterable[Any], n: int) -> pd.DataFrame:
+        """The n users of the fit who are most like each of some; see `similar_items`."""
+        rows = self.users_.index(as_id_array(user_ids, "users"), "user")
+        return _similar(self.users_, self.user_vectors_, rows, n, "users", USER_ID)
+
     def _learn(self, evidence: csr_array, features: csr_array) -> None:
         self.item_vectors_ = self._learn_items(evidence, features)
         self.user_vectors_ = self._vectors_of(evidence)
@@ -82,6 +109,28 @@ class VectorRecommender(Recommender):
     def _set_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.user_vectors_ = _of_length(len(self.users_), arrays["user_vectors"])
         self.item_vectors_ = _of_length(len(self.items_), arrays["item_vectors"])
+
+
+def _similar(
+    ids: IdMap, vectors: Vectors, rows: npt.NDArray[np.int64], n: int, what: str, column: str
+) -> pd.DataFrame:
+    n = checked_count(n, what)
+    if n >= len(ids):
+        raise InputError(f"n = {n}, but there are {len(ids) - 1} other {what}; ask for fewer")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    itself = csr_array(
+        (np.ones(len(rows), bool), (np.arange(len(rows)), rows)), shape=(len(rows), len(ids))
+    )
+    index, similarity = top_n(units[rows], units, n, excluded=itself)
+    return pd.DataFrame(
+        {
+            column: ids.take(np.repeat(rows, n)),
+            RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows)),
+            "similar_id": ids.take(index),
+            "similarity": similarity.astype(np.float32).ravel(),
+        }
+    )
 
 
 def _of_length(n: int, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:

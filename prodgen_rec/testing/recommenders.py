@@ -59,6 +59,8 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
         _check_fold_in(model, world)
         _check_refusals(model, world)
         _check_files(model, world)
+        if personalized:
+            _check_explanations(model, world)
         _check_same_again(model, factory().fit(_world(ids, shuffled=True)))
 
 
@@ -271,6 +273,20 @@ def _check_fold_in(model: Recommender, world: Interactions) -> None:
 
 def _unknown(ids: IdMap) -> list[Any]:
     return [-5] if pa.types.is_integer(ids.arrow.type) else ["nobody knows"]
+
+
+def _check_explanations(model: Recommender, world: Interactions) -> None:
+    lists = model.recommend(None, 2, exclude_seen=False)
+    for user, item, score in zip(lists[USER_ID], lists[ITEM_ID], lists[SCORE], strict=True):
+        parts = model.explain(user, item)
+        require(
+            set(parts[ITEM_ID]) == set(world.history(user)[ITEM_ID]),
+            "an explanation must have one row for each item of the user's history",
+        )
+        require(
+            bool(np.isclose(parts["part"].sum(), score, rtol=1e-4, atol=1e-5)),
+            f"the parts of a score sum to {parts['part'].sum():g}, not to {score:g}",
+        )
 
 
 def _check_refusals(model: Recommender, world: Interactions) -> None:
