@@ -1,7 +1,8 @@
 """Judges of lists and pictures, each figure with its interval.
 
 `ranking` judges recommended lists by their hits, `variety` by what else they are worth;
-`bootstrap` gives the intervals and the paired test; `report` says in words, tables and pictures what was found of an image model.
+`bootstrap` gives the intervals and the paired test; `report` says in words, tables
+and pictures what was found of an image model.
 """
 
 from prodgen_rec.evaluation.bootstrap import (
