@@ -35,6 +35,7 @@ In the order in which data flows:
 **Beside it**
 
 - `prodgen_rec.errors`: every exception that is raised on purpose.
+- `prodgen_rec.behavior`: what a log says before any model, in tables.
 - `prodgen_rec.evaluation`: judges of lists and pictures, each figure with its interval.
 - `prodgen_rec.display`: contact sheets, training curves, the gallery page, and reports.
 - `prodgen_rec.datasets`: a synthetic shop in which everybody's taste is known.
@@ -50,7 +51,7 @@ from prodgen_rec._lazy import lazily
 from prodgen_rec._version import __version__
 
 if TYPE_CHECKING:
-    from prodgen_rec import datasets, display, errors, evaluation, testing
+    from prodgen_rec import behavior, datasets, display, errors, evaluation, testing
     from prodgen_rec.catalog import Catalog, read_catalog
     from prodgen_rec.config import PersonalizerConfig
     from prodgen_rec.events import Events, read_events
@@ -72,6 +73,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "behavior": [],
             "catalog": ["Catalog", "read_catalog"],
             "config": ["PersonalizerConfig"],
             "datasets": [],
@@ -116,6 +118,7 @@ __all__ = [
     "Popularity",
     "Recommender",
     "__version__",
+    "behavior",
     "build_interactions",
     "datasets",
     "display",

@@ -1,0 +1,188 @@
+"""What a behaviour log says before any model is fitted: tables of one question each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.spatial.distance import jensenshannon
+
+from prodgen_rec.catalog import Catalog
+from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, TIMESTAMP, USER_ID
+from prodgen_rec.errors import ConfigError
+from prodgen_rec.events import Events
+
+_PURCHASE = "purchase"
+
+
+def funnel(events: Events) -> pd.DataFrame:
+    """How far interest goes, from views to purchases and returns.
+
+    Returns
+    -------
+    One row per event that occurs, known ones by their default weight and before the others:
+    ``event``, ``n_events``, ``n_users``, ``n_items``, ``n_pairs`` (distinct users and items) and
+    ``of_previous``, the share of the pairs of the row before that are among these, too (NaN in the
+    first row).
+    """
+    table = events.to_pandas()
+    known = [name for name in EVENT_WEIGHTS if name in set(table[EVENT])]
+    names = known + sorted(set(table[EVENT]) - set(known))
+    rows, previous = [], None
+    for name in names:
+        part = table[table[EVENT] == name]
+        pairs = pd.MultiIndex.from_frame(part[[USER_ID, ITEM_ID]]).unique()
+        on = np.nan if previous is None else float(previous.isin(pairs).mean())
+        counts = (len(part), part[USER_ID].nunique(), part[ITEM_ID].nunique(), len(pairs))
+        rows.append((name, *counts, on))
+        previous = pairs
+    columns = [EVENT, "n_events", "n_users", "n_items", "n_pairs", "of_previous"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def sessions(events: Events, *, gap_minutes: float = 30.0) -> pd.DataFrame:
+    """Visits: events of a user with no longer pause than ``gap_minutes``.
+
+    A log that knows days alone has one session per user and day at most.
+
+    Returns
+    -------
+    One row per session, by user and time: ``user_id``, ``start``, ``minutes``, ``n_events``,
+    ``n_items``, ``purchased`` (bool).
+
+    Raises
+    ------
+    ConfigError
+        The gap is not above 0.
+    """
+    if not gap_minutes > 0:
+        raise ConfigError(f"gap_minutes = {gap_minutes!r}: expected more than 0")
+    table = events.to_pandas().sort_values([USER_ID, TIMESTAMP], kind="stable")
+    pause = table.groupby(USER_ID)[TIMESTAMP].diff()
+    number = (pause.isna() | (pause > pd.Timedelta(minutes=gap_minutes))).cumsum()
+    by_session = table.assign(bought=table[EVENT] == _PURCHASE).groupby(number.to_numpy())
+    start, end = by_session[TIMESTAMP].min(), by_session[TIMESTAMP].max()
+    return pd.DataFrame(
+        {
+            USER_ID: by_session[USER_ID].first(),
+            "start": start,
+            "minutes": (end - start).dt.total_seconds() / 60,
+            "n_events": by_session.size(),
+            "n_items": by_session[ITEM_ID].nunique(),
+            "purchased": by_session["bought"].any(),
+        }
+    ).reset_index(drop=True)
+
+
+def recency_and_frequency(events: Events) -> pd.DataFrame:
+    """When and how often users come.
+
+    Returns
+    -------
+    One row per user: ``user_id``, ``recency_days`` (from the user's last event to the last of the
+    log), ``n_days`` (with an event), ``n_events``, ``n_purchases``, ``n_repeated`` (items that were
+    purchased on more than one day).
+    """
+    table = events.to_pandas()
+    table["day"] = table[TIMESTAMP].dt.floor("D")
+    by_user = table.groupby(USER_ID)
+    bought = table[table[EVENT] == _PURCHASE]
+    days = bought.groupby([USER_ID, ITEM_ID])["day"].nunique()
+    found = pd.DataFrame(
+        {
+            "recency_days": (table[TIMESTAMP].max() - by_user[TIMESTAMP].max())
+            / pd.Timedelta(days=1),
+            "n_days": by_user["day"].nunique(),
+            "n_events": by_user.size(),
+            "n_purchases": bought.groupby(USER_ID).size(),
+            "n_repeated": (days > 1).groupby(level=USER_ID).sum(),
+        }
+    )
+    counts = ["n_purchases", "n_repeated"]
+    found[counts] = found[counts].fillna(0).astype(np.int64)
+    return found.reset_index()
+
+
+def popularity(events: Events) -> pd.DataFrame:
+    """How interest is spread over the items.
+
+    Returns
+    -------
+    One row per item, the most popular first, equals by id: ``item_id``, ``n_users``, ``n_events``
+    and ``share``, of all pairs of users and items those of this item and the ones before it.
+    """
+    by_item = events.to_pandas().groupby(ITEM_ID)
+    found = pd.DataFrame({"n_users": by_item[USER_ID].nunique(), "n_events": by_item.size()})
+    found = found.sort_values("n_users", ascending=False, kind="stable").reset_index()
+    return found.assign(share=found["n_users"].cumsum() / found["n_users"].sum())
+
+
+def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
+    """How users and tastes change from one period to the next.
+
+    Parameters
+    ----------
+    days
+        Length of a period, above 0; the first begins with the first event.
+
+    Returns
+    -------
+    One row per period, in order: ``start``, ``n_events``, ``n_users``, ``new_users`` (share of
+    users who were not there before), ``n_items``, ``new_items``, and ``distance``: the
+    Jensen-Shannon distance, 0 to 1, of the events' items from those of the period before (NaN in
+    the first period and beside an empty one).
+
+    Raises
+    ------
+    ConfigError
+        The length is not above 0.
+    """
+    if not days > 0:
+        raise ConfigError(f"days = {days!r}: expected more than 0")
+    table, length = events.to_pandas(), pd.Timedelta(days=days)
+    first = table[TIMESTAMP].min()
+    period = ((table[TIMESTAMP] - first) // length).to_numpy()
+    _, items = events.indexed(ITEM_ID)
+    counts = np.zeros((int(period.max()) + 1 if len(period) else 0, int(items.max(initial=-1)) + 1))
+    np.add.at(counts, (period, items), 1)
+    debut = {name: table.groupby(name)[TIMESTAMP].transform("min") for name in (USER_ID, ITEM_ID)}
+    rows = []
+    for number in range(len(counts)):
+        inside, start = period == number, first + number * length
+        row: dict[str, Any] = {"start": start, "n_events": int(inside.sum())}
+        for name, what in ((USER_ID, "users"), (ITEM_ID, "items")):
+            distinct = table.loc[inside, [name]].assign(new=debut[name][inside] >= start)
+            distinct = distinct.drop_duplicates(name)
+            row |= {f"n_{what}": len(distinct), f"new_{what}": distinct["new"].mean()}
+        row["distance"] = _distance(counts[number - 1], counts[number]) if number else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _distance(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    both = one.sum() > 0 and other.sum() > 0
+    return float(jensenshannon(one, other, base=2)) if both else np.nan
+
+
+def photo_coverage(events: Events, catalog: Catalog) -> pd.DataFrame:
+    """How much of what happens a catalogue can show.
+
+    Returns
+    -------
+    Rows ``items``, ``events``, ``users`` (of whom some item is shown): ``what``, ``n``,
+    ``in_catalog`` and ``with_photo``, shares from 0 to 1.
+    """
+    table = events.to_pandas()
+    item_ids, codes = events.indexed(ITEM_ID)
+    place = catalog.items.find(item_ids.arrow)
+    known = place >= 0
+    shown = known & (catalog.photo_index[place] >= 0)
+    rows = [("items", len(item_ids), known.mean(), shown.mean())]
+    rows.append(("events", len(table), known[codes].mean(), shown[codes].mean()))
+    by_user = [
+        pd.Series(mask[codes]).groupby(table[USER_ID].to_numpy()).any() for mask in (known, shown)
+    ]
+    rows.append(("users", len(by_user[0]), by_user[0].mean(), by_user[1].mean()))
+    return pd.DataFrame(rows, columns=["what", "n", "in_catalog", "with_photo"])

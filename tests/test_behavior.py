@@ -1,0 +1,96 @@
+"""Tables of a log, each against counts made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prodgen_rec import behavior, read_catalog, read_events
+from prodgen_rec.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def events():
+    """Ann looks at three things and takes two; bob comes twice, and buys cups both times."""
+    rows = [
+        ("ann", "cup", "view", "2025-03-01 10:00"),
+        ("ann", "pan", "view", "2025-03-01 10:20"),
+        ("ann", "pot", "view", "2025-03-01 10:50"),
+        ("ann", "pan", "purchase", "2025-03-01 11:00"),
+        ("ann", "cup", "cart", "2025-03-01 11:31"),
+        ("ann", "cup", "purchase", "2025-03-01 11:40"),
+        ("bob", "cup", "purchase", "2025-03-02 09:00"),
+        ("bob", "cup", "purchase", "2025-03-11 09:00"),
+        ("bob", "jar", "gift", "2025-03-11 09:00"),
+    ]
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "event", "timestamp"])
+    weights = {"view": 1.0, "cart": 3.0, "purchase": 5.0, "gift": 1.0}
+    return read_events(table.sample(frac=1, random_state=2), event_weights=weights)
+
+
+def test_the_funnel_counts_pairs(events):
+    found = behavior.funnel(events).set_index("event")
+    assert found.index.tolist() == ["view", "cart", "purchase", "gift"]
+    assert found.loc["view"].tolist()[:4] == [3, 1, 3, 3]
+    assert found.loc["purchase"].tolist() == [4, 2, 2, 3, 1.0]  # all that was in a cart
+    assert found["of_previous"].tolist()[1] == pytest.approx(1 / 3)
+    assert np.isnan(found["of_previous"].iloc[0])
+
+
+def test_a_pause_ends_a_session(events):
+    found = behavior.sessions(events)
+    assert found["user_id"].tolist() == ["ann", "ann", "bob", "bob"]
+    assert found["n_events"].tolist() == [4, 2, 1, 2]
+    assert found["n_items"].tolist() == [3, 1, 1, 2]
+    assert found["minutes"].tolist() == [60, 9, 0, 0]
+    assert found["purchased"].tolist() == [True, True, True, True]
+    assert len(behavior.sessions(events, gap_minutes=31)) == 3
+    assert not behavior.sessions(events, gap_minutes=5)["purchased"].all()
+
+
+def test_recency_and_frequency_of_users(events):
+    found = behavior.recency_and_frequency(events).set_index("user_id")
+    assert found.loc["bob"].tolist() == [0, 2, 3, 2, 1]
+    assert found.loc["ann", "recency_days"] == pytest.approx(9 + (21 + 20 / 60) / 24)
+    assert found.loc["ann"].tolist()[1:] == [1, 6, 2, 0]
+
+
+def test_popularity_counts_users(events):
+    found = behavior.popularity(events)
+    assert found["item_id"].tolist() == ["cup", "jar", "pan", "pot"]
+    assert found["n_users"].tolist() == [2, 1, 1, 1]
+    assert found["n_events"].tolist() == [5, 1, 2, 1]
+    assert found["share"].tolist() == pytest.approx([0.4, 0.6, 0.8, 1.0])
+
+
+def test_drift_between_periods(events):
+    found = behavior.drift(events, days=4)
+    assert found["n_events"].tolist() == [7, 0, 2]
+    assert found["n_users"].tolist() == [2, 0, 1]
+    assert found["new_users"].tolist()[::2] == [1.0, 0.0]
+    assert found["new_items"].tolist()[::2] == [1.0, 0.5]  # the jar
+    assert found["distance"].isna().all()  # the middle is empty
+    both = behavior.drift(events, days=6)["distance"].tolist()
+    before, after = np.array([4, 2, 1, 0]) / 7, np.array([1, 0, 0, 1]) / 2
+    middle = (before + after) / 2
+
+    def divergence(p):
+        return sum(a * np.log2(a / m) for a, m in zip(p, middle, strict=True) if a > 0)
+
+    assert both[1] == pytest.approx(np.sqrt((divergence(before) + divergence(after)) / 2))
+
+
+def test_what_a_catalogue_shows(events):
+    items = pd.DataFrame({"item_id": ["cup", "jar", "pan"]})
+    photo = np.full((16, 16, 3), 200, np.uint8)
+    catalog = read_catalog(items, {"cup": photo, "pan": photo}, size=16, max_missing_fraction=0.9)
+    found = behavior.photo_coverage(events, catalog).set_index("what")
+    assert found.loc["items"].tolist() == [4, 0.75, 0.5]
+    assert found.loc["events"].tolist() == pytest.approx([9, 8 / 9, 7 / 9])
+    assert found.loc["users"].tolist() == [2, 1, 1]
+
+
+def test_lengths_must_be_positive(events):
+    with pytest.raises(ConfigError, match="gap_minutes = 0"):
+        behavior.sessions(events, gap_minutes=0)
+    with pytest.raises(ConfigError, match="days = -1"):
+        behavior.drift(events, days=-1)
