@@ -35,7 +35,8 @@ In the order in which data flows:
 **Beside it**
 
 - `prodgen_rec.errors`: every exception that is raised on purpose.
-- `prodgen_rec.behavior`: what a log says before any model, in tables.
+- `prodgen_rec.behavior`: what a log says before any model, in tables; `taste_segments` groups
+  users by their vectors, and says what sets them apart.
 - `prodgen_rec.evaluation`: judges of lists and pictures, each figure with its interval.
 - `prodgen_rec.display`: contact sheets, training curves, the gallery page, and reports.
 - `prodgen_rec.datasets`: a synthetic shop in which everybody's taste is known.
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         Popularity,
         Recommender,
     )
+    from prodgen_rec.segments import taste_segments
     from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
     from prodgen_rec.tuning import tune
 else:
@@ -93,6 +95,7 @@ else:
                 "Popularity",
                 "Recommender",
             ],
+            "segments": ["taste_segments"],
             "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
             "testing": [],
             "tuning": ["tune"],
@@ -130,6 +133,7 @@ __all__ = [
     "split_last_out",
     "split_pairs",
     "split_users",
+    "taste_segments",
     "testing",
     "tune",
 ]

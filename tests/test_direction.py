@@ -31,6 +31,7 @@ PIPELINE = {
 MAY_IMPORT = PIPELINE | {
     "evaluation": " ".join(PIPELINE),
     "display": " ".join(PIPELINE),
+    "segments": " ".join(PIPELINE),
     "behavior": " ".join(PIPELINE),
     "tuning": " ".join(PIPELINE) + " evaluation",
     "datasets": "",
