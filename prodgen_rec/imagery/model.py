@@ -106,7 +106,7 @@ class ImageModel(ABC):
         pairs: Pairs,
         budget: Budget,
         *,
-        checkpoint_folder: Path | None = None,
+        checkpoint_folder: Path | str | None = None,
         progress: bool = True,
     ) -> Self:
         """Train on photos and on pairs of a preference vector and a photo.
@@ -143,7 +143,7 @@ class ImageModel(ABC):
         pairs.check_photo_rows(len(photos))
         trainer = Trainer(
             seed=self.seed,
-            folder=checkpoint_folder,
+            folder=None if checkpoint_folder is None else Path(checkpoint_folder),
             fingerprint=fingerprint(
                 self._origin(self.config.of_training()), photos, *pairs.arrays()
             ),
@@ -187,8 +187,8 @@ class ImageModel(ABC):
             The arrays have other shapes, or hold NaN or infinity; names the row.
         """
 
-    def save(self, folder: Path) -> None:
-        """Write ``image_model.json`` and ``image_model.npz`` into a folder."""
+    def save(self, folder: Path | str) -> None:
+        """Write ``image_model.json`` and ``image_model.npz`` into a folder, which may be new."""
         self._check_fitted()
         about = ImageModelAbout(
             kind=type(self).__name__,
@@ -203,10 +203,10 @@ class ImageModel(ABC):
             for name, network in self._networks().items()
             for i, weight in enumerate(network.get_weights())
         }
-        SavedImageModel(about, weights | self._arrays()).save(folder)
+        SavedImageModel(about, weights | self._arrays()).save(Path(folder))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote.
 
         Raises
@@ -216,7 +216,7 @@ class ImageModel(ABC):
         BundleCorruptError
             A file is missing or damaged, or the weights do not fit the settings beside them.
         """
-        return cls.restore(SavedImageModel.read(folder))
+        return cls.restore(SavedImageModel.read(Path(folder)))
 
     @classmethod
     def restore(cls, saved: SavedImageModel) -> Self:

@@ -64,6 +64,7 @@ class SavedImageModel:
 
     def save(self, folder: Path) -> None:
         """Write ``image_model.json`` and ``image_model.npz`` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
         text = self.about.model_dump_json(indent=1) + "\n"
         (folder / _ABOUT).write_text(text, encoding="utf-8")
         save_arrays(folder / _ARRAYS, self.arrays)

@@ -261,12 +261,13 @@ def _check_refusals(model: ImageModel, users: _Users) -> None:
 
 
 def _check_files(model: ImageModel, users: _Users) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder))
-        loaded = type(model).load(Path(folder))
-        written = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        loaded.save(Path(folder))
-        again = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "new"
+        model.save(str(folder))
+        loaded = type(model).load(str(folder))
+        written = {path.name: path.read_bytes() for path in folder.iterdir()}
+        loaded.save(folder)
+        again = {path.name: path.read_bytes() for path in folder.iterdir()}
     require(
         np.array_equal(
             loaded.sample(users.vectors, users.noise, guidance=2),
