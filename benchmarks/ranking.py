@@ -5,7 +5,7 @@
 The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion,
 gowalla and online_retail; MovieLens-100K comes with the package recbole
 (``pip install --no-deps recbole``), and is split as Recommenders' benchmark does. What is absent is
-skipped. Settings are what `tune` found on training data alone, see docs/results.md.
+skipped. Settings were found by hand, see docs/experiments.md: no figure of this is a result yet.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ import prodgen_rec as pg
 from prodgen_rec.evaluation.bootstrap import mean_interval
 from prodgen_rec.evaluation.ranking import RankingReport, compare, evaluate_ranking
 from prodgen_rec.ids import IdMap
-
-Features = Callable[[], pg.ItemFeatures]
 
 
 @dataclass

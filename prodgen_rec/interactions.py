@@ -69,12 +69,7 @@ class Interactions:
 
     def for_items(self, items: IdMap) -> Interactions:
         """The same users on other items; what the new ones do not hold is dropped."""
-        columns = items.find(self.items.arrow)[self.matrix.indices]
-        known = columns >= 0
-        indptr = np.append(0, np.cumsum(known))[self.matrix.indptr]
-        matrix = _csr(self.matrix.data[known], columns[known], indptr, len(items))
-        matrix.sort_indices()
-        return Interactions(self.users, items, matrix)
+        return Interactions(self.users, items, on_items(self.matrix, self.items, items))
 
     def for_users(self, user_ids: Iterable[Any], *, allow_unknown: bool = False) -> Interactions:
         """Only these users, in this order, on the same items.
@@ -215,6 +210,19 @@ def build_interactions(
     indptr = np.searchsorted(rows, np.arange(len(users) + 1))
     matrix = _csr(sums.astype(np.float32), columns, indptr, len(items))
     return Interactions(users, items, matrix)
+
+
+def on_items(matrix: csr_array, before: IdMap, after: IdMap) -> csr_array:
+    """A canonical matrix whose columns are items, on other items.
+
+    Columns that the new ones do not hold are dropped; those that are new are empty.
+    """
+    columns = after.find(before.arrow)[matrix.indices]
+    known = columns >= 0
+    indptr = np.append(0, np.cumsum(known))[matrix.indptr]
+    moved = _csr(matrix.data[known], columns[known], indptr, len(after))
+    moved.sort_indices()
+    return moved
 
 
 def _csr(

@@ -46,6 +46,14 @@ def test_values_of_columns_are_features_with_their_weights():
     assert features.matrix.toarray().tolist() == expected
 
 
+def test_ids_of_any_integer_type_are_the_same_items():
+    table = pd.DataFrame({"kind": ["a", "b"]})
+    features = ItemFeatures.of_columns(np.array([3, 5], np.int32), table, {"kind": 1.0})
+    assert features.items == IdMap.of([3, 5])
+    with pytest.raises(InputError, match="a table of 2 rows came with 3 items"):
+        ItemFeatures.of_columns([3, 5, 7], table, {"kind": 1.0})
+
+
 def test_words_of_titles_are_features():
     counts = CountVectorizer().fit_transform(["red mug", "red red bag", "bag"]).T
     features = ItemFeatures.of_matrix(IdMap.of(range(3)), counts)

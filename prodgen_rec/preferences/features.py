@@ -22,7 +22,8 @@ import pyarrow as pa
 from scipy.sparse import csr_array, vstack
 
 from prodgen_rec.errors import ConfigError, InputError
-from prodgen_rec.ids import IdMap
+from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.interactions import on_items
 from prodgen_rec.preferences.topk import top_n
 
 
@@ -66,8 +67,14 @@ class ItemFeatures:
         ------
         ConfigError
             There is no such column, or a weight is not above 0.
+        InputError
+            There are more or fewer rows than ids.
         """
-        items = IdMap(pa.array(item_ids)) if not isinstance(item_ids, IdMap) else item_ids
+        items = item_ids if isinstance(item_ids, IdMap) else IdMap(as_id_array(item_ids, "items"))
+        if len(table) != len(items):
+            raise InputError(
+                f"a table of {len(table)} rows came with {len(items)} items; expected one for each"
+            )
         blocks = [csr_array((0, len(items)), dtype=np.float32)]
         for name, weight in weights.items():
             if name not in table:
@@ -134,15 +141,7 @@ class ItemFeatures:
 
     def for_items(self, items: IdMap) -> csr_array:
         """The matrix on other items, those without any feature among them."""
-        columns = items.find(self.items.arrow)[self.matrix.indices]
-        rows = np.repeat(np.arange(self.matrix.shape[0]), np.diff(self.matrix.indptr))
-        known = columns >= 0
-        places = (rows[known], columns[known])
-        matrix = csr_array(
-            (self.matrix.data[known], places), shape=(self.matrix.shape[0], len(items))
-        )
-        matrix.sort_indices()
-        return matrix
+        return on_items(self.matrix, self.items, items)
 
     def times(self, weight: float) -> ItemFeatures:
         """The same features, their evidence multiplied."""

@@ -90,16 +90,16 @@ class GraphFilter(VectorRecommender):
         return np.ascontiguousarray(filtered.T * roots[:, None], np.float32)
 
     def _vectors_of(self, histories: csr_array) -> Vectors:
-        return np.asarray(liked(histories) @ self._by_item())
+        return np.asarray(liked(histories) @ self._by_item(slice(None)))
 
     def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
-        each = self._by_item()[history.indices].astype(np.float64)
+        each = self._by_item(history.indices).astype(np.float64)
         return np.where(history.data > 0, each @ self.item_vectors_[item], 0.0)
 
-    def _by_item(self) -> Vectors:
-        """What an item in a history adds to the vector of its user, shape (n_items, d)."""
+    def _by_item(self, items: slice | npt.NDArray[np.integer[Any]]) -> Vectors:
+        """What items in a history add to the vector of its user, one row each."""
         # An item vector holds the root of its degree; by the degree, that becomes its inverse.
-        each = self.item_vectors_ * _inverse(self.degrees_)[:, None]
+        each = self.item_vectors_[items] * _inverse(self.degrees_[items])[:, None]
         return np.asarray(each, np.float32)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
 
-from prodgen_rec.columns import ITEM_ID, RANK, USER_ID
+from prodgen_rec.columns import ITEM_ID, RANK, SIMILARITY, USER_ID
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
@@ -128,7 +128,7 @@ def _similar(
             column: ids.take(np.repeat(rows, n)),
             RANK: np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows)),
             "similar_id": ids.take(index),
-            "similarity": similarity.astype(np.float32).ravel(),
+            SIMILARITY: similarity.astype(np.float32).ravel(),
         }
     )
 
