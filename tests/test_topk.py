@@ -30,8 +30,11 @@ def sort_everything(users, items, n, allowed=None, excluded=None):
     n_values=st.sampled_from([2, 3, 1000]),
     scale=st.sampled_from([1e-30, 1e-19, 1e-3, 1.0, 1e6]),
     per_block=st.integers(1, 7),
+    n_parts=st.integers(1, 3),
 )
-def test_equals_sorting_everything_with_planted_ties(seed, n_items, n, n_values, scale, per_block):
+def test_equals_sorting_everything_with_planted_ties(
+    seed, n_items, n, n_values, scale, per_block, n_parts
+):
     rng = np.random.default_rng(seed)
     users = (rng.integers(-n_values, n_values, (7, 3)) * scale).astype(np.float32)
     items = rng.integers(-n_values, n_values, (n_items, 3)).astype(np.float32)
@@ -40,7 +43,8 @@ def test_equals_sorting_everything_with_planted_ties(seed, n_items, n, n_values,
     if (allowed & ~excluded).sum(axis=1).min() < n:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topk, "_BLOCK_BYTES", 4 * n_items * per_block)
+        patch.setattr(topk, "_USERS_AT_ONCE", per_block)
+        patch.setattr(topk, "_ITEMS_AT_ONCE", -(-n_items // n_parts))
         patch.setattr(topk, "_PAIRS_AT_ONCE", 5)
         index, score = top_n(users, items, n, allowed=allowed, excluded=csr_array(excluded))
     expected = sort_everything(users, items, n, allowed, excluded)
@@ -66,7 +70,8 @@ def test_same_bits_for_any_blocks_and_threads(monkeypatch):
     users = rng.standard_normal((61, 32)).astype(np.float32)
     items = rng.standard_normal((2000, 32)).astype(np.float32)
     whole = top_n(users, items, 20, n_threads=1)
-    monkeypatch.setattr(topk, "_BLOCK_BYTES", 4 * 2000 * 7)
+    monkeypatch.setattr(topk, "_USERS_AT_ONCE", 7)
+    monkeypatch.setattr(topk, "_ITEMS_AT_ONCE", 900)
     blocks = top_n(users, items, 20, n_threads=3)
     alone = [top_n(user[None], items, 20) for user in users]
     for part, expected in enumerate(whole):

@@ -9,7 +9,8 @@ and does not depend on blocks, threads or rounding in the product.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,11 @@ from prodgen_rec.preferences.parallel import run_in_threads
 
 Indices = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
-_BLOCK_BYTES = 16 << 20
-"""Size of one block of float32 scores; small blocks stay in the cache."""
+_ITEMS_AT_ONCE = 20_000
+_USERS_AT_ONCE = 256
+"""Of a block of scores, whose 20 MB stay in the cache; of few items there are more users."""
 _PAIRS_AT_ONCE = 1 << 15
 """Pairs rescored at a time, to bound memory when very many items tie."""
 
@@ -67,13 +70,18 @@ def top_n(
     """
     columns = _checked_columns(len(item_vectors), n, allowed)
     items = item_vectors[columns]
+    by_factor = np.ascontiguousarray(items.T)  # a faster product
     longest = _lengths(items).max()
+    memory = _Memory()
 
     def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
         users = user_vectors[rows]
-        scores = _block_scores(users, items, excluded)
-        slack = _rounding(users.shape[1], _lengths(users) * longest)
-        row, item = _short_list(scores, n, slack, rows.start)
+        products = _lengths(users) * longest
+        if not (products <= np.finfo(np.float32).max).all():
+            row = rows.start + int(np.argmin(products <= np.finfo(np.float32).max))
+            raise InputError(f"user vector {row}, or some item's, is not finite or too long")
+        parts = _parts_of_scores(users, by_factor, n, excluded, memory)
+        row, item = _short_list(parts, n, _rounding(users.shape[1], products), rows.start)
         return _first_n(row, item, _scores_of_pairs(users, items, row, item), len(users), n)
 
     return _by_blocks(block, len(user_vectors), columns, n, excluded, n_threads)
@@ -114,15 +122,18 @@ def top_n_by_weights(
     columns = _checked_columns(weights.shape[1], n, allowed)
     weights = weights if len(columns) == weights.shape[1] else weights[:, columns]
 
+    memory = _Memory()
+
     def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
         product = histories[rows] @ weights
         exact = product.toarray() if issparse(product) else product
-        scores = exact.copy()
-        # Every item ties at 0 for an empty history: the lowest indices win, without a long list.
-        scores[~scores.any(axis=1)] = -np.arange(len(columns), dtype=np.float32)
-        _exclude(scores, excluded)
-        row, item = _short_list(scores, n, np.zeros(len(scores)), rows.start)
-        best, _ = _first_n(row, item, scores[row, item].astype(np.float64), len(scores), n)
+        groups = memory.groups(len(exact), len(columns), n)
+        scores = groups.reshape(len(exact), -1)[:, : len(columns)]
+        scores[:] = exact
+        _prefer_first_items(scores, ~exact.any(axis=1), 0)
+        _exclude(scores, _pairs_of(excluded))
+        row, item = _short_list([(0, groups)], n, np.zeros(len(exact)), rows.start)
+        best, _ = _first_n(row, item, exact[row, item].astype(np.float64), len(exact), n)
         return best, np.take_along_axis(exact, best, axis=1).astype(np.float64)
 
     return _by_blocks(block, histories.shape[0], columns, n, excluded, n_threads)
@@ -149,7 +160,7 @@ def _by_blocks(
         excluded = excluded[:, columns]
     index = np.empty((n_users, n), np.int64)
     score = np.empty((n_users, n), np.float64)
-    size = max(1, _BLOCK_BYTES // (4 * len(columns)))
+    size = _USERS_AT_ONCE * min(16, max(1, _ITEMS_AT_ONCE // len(columns)))
 
     def task(start: int) -> None:
         rows = slice(start, min(start + size, n_users))
@@ -160,65 +171,115 @@ def _by_blocks(
     return index, score
 
 
-def _block_scores(
-    users: npt.NDArray[np.float32], items: npt.NDArray[np.float32], excluded: csr_array | None
-) -> npt.NDArray[np.float32]:
-    """Float32 scores, shape (b, n_items), -inf where excluded."""
-    scores: npt.NDArray[np.float32] = users @ items.T
-    # Every item ties at 0 for a zero vector: the lowest indices win, without a long short list.
-    scores[~users.any(axis=1)] = -np.arange(len(items), dtype=np.float32)
-    _exclude(scores, excluded)
-    return scores
+class _Memory(threading.local):
+    """Scores of one block after the other in the same place, one place for each thread."""
+
+    def __init__(self) -> None:
+        self._scores = np.empty(0, np.float32)
+
+    def groups(self, n_users: int, n_items: int, n: int) -> Floats:
+        """Room for scores in groups of items, shape (n_users, depth, n_groups), -inf at the end.
+
+        Item i is in group i % n_groups. The n-th largest of the maxima of groups is at most that
+        of all scores, mostly equal to it, and found in a fraction of the time.
+        """
+        depth = max(1, n_items // (16 * max(n, 64)))
+        n_groups = -(-n_items // depth)
+        n_scores = n_users * depth * n_groups
+        if n_scores > len(self._scores):
+            self._scores = np.empty(n_scores, np.float32)
+        scores = self._scores[:n_scores].reshape(n_users, -1)
+        scores[:, n_items:] = -np.inf
+        return scores.reshape(n_users, depth, n_groups)
 
 
-def _exclude(scores: npt.NDArray[np.float32], excluded: csr_array | None) -> None:
-    if excluded is not None:
-        rows = np.repeat(np.arange(len(scores)), np.diff(excluded.indptr))
-        scores[rows, excluded.indices] = -np.inf
+def _parts_of_scores(
+    users: Floats, by_factor: Floats, n: int, excluded: csr_array | None, memory: _Memory
+) -> Iterator[tuple[int, Floats]]:
+    """First item and grouped float32 scores of one part of the items after the other.
+
+    Excluded ones are -inf.
+    """
+    n_items = by_factor.shape[1]
+    n_parts = -(-n_items // _ITEMS_AT_ONCE)
+    width = -(-n_items // n_parts)
+    unknown = np.logical_not(users.any(axis=1))
+    pairs = _pairs_of(excluded)
+    for start in range(0, n_items, width):
+        part = by_factor[:, start : start + width]
+        groups = memory.groups(len(users), part.shape[1], n)
+        scores = groups.reshape(len(users), -1)[:, : part.shape[1]]
+        np.matmul(users, part, out=scores)
+        _prefer_first_items(scores, unknown, start)
+        _exclude(scores, pairs, start)
+        yield start, groups
+
+
+def _prefer_first_items(scores: Floats, rows: npt.NDArray[np.bool_], start: int) -> None:
+    """Every item ties at 0 for some: the lowest indices win, without a long short list."""
+    if rows.any():
+        scores[rows] = -np.arange(start, start + scores.shape[1], dtype=np.float32)
+
+
+def _pairs_of(excluded: csr_array | None) -> tuple[Indices, Indices]:
+    """Rows and items that are stored."""
+    if excluded is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr)), excluded.indices
+
+
+def _exclude(scores: Floats, pairs: tuple[Indices, Indices], start: int = 0) -> None:
+    row, item = pairs
+    inside = (item >= start) & (item < start + scores.shape[1])
+    scores[row[inside], item[inside] - start] = -np.inf
 
 
 def _short_list(
-    scores: npt.NDArray[np.float32], n: int, slack: npt.NDArray[np.float64], first_row: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    parts: Iterable[tuple[int, Floats]], n: int, slack: Scores, first_row: int
+) -> tuple[Indices, Indices]:
     """Row and item of every pair that may be in the top n, ordered by row, then item."""
-    n_groups = 8 * max(n, 64)
-    nth = _nth_largest(_group_maxima(scores, n_groups), n)
-    if not np.isfinite(nth).all():  # too many of some user's items are excluded
-        nth = _nth_largest(scores, n)
-    if not np.isfinite(nth).all():
-        row = first_row + int(np.argmin(np.isfinite(nth)))
-        raise InputError(f"user vector {row}: fewer than {n} items are left, or it is not finite")
-    least = np.nextafter((nth - slack).astype(np.float32), np.float32(-np.inf))
-    chosen = np.flatnonzero(scores >= least[:, None])  # many times faster than nonzero
-    return np.divmod(chosen, scores.shape[1])
+    largest = np.empty((len(slack), 0), np.float32)
+    found = []
+    for start, groups in parts:
+        _, depth, n_groups = groups.shape
+        maxima = groups.max(axis=1)
+        largest = np.concatenate([largest, maxima], axis=1)
+        if largest.shape[1] > n:
+            largest = np.partition(largest, -n, axis=1)[:, -n:]
+        least = _least(largest, n, slack)
+        row, group = np.divmod(np.flatnonzero(maxima >= least[:, None]), n_groups)
+        members = groups[row, :, group]
+        place, deep = np.divmod(np.flatnonzero(members >= least[row, None]), depth)
+        item = start + deep * n_groups + group[place]
+        found.append((row[place], item, members[place, deep]))
+    row, item, score = map(np.concatenate, zip(*found, strict=True))
+    kept = score >= least[row]  # later parts have raised it
+    row, item = row[kept], item[kept]
+    left = np.bincount(row, minlength=len(slack))
+    if left.min() < n:
+        raise InputError(
+            f"user vector {first_row + int(np.argmin(left))}: fewer than {n} items are left"
+        )
+    beyond = int(item.max()) + 1
+    return np.divmod(np.sort(row * beyond + item), beyond)
 
 
-def _group_maxima(scores: npt.NDArray[np.float32], n_groups: int) -> npt.NDArray[np.float32]:
-    """Largest score of each of some disjoint groups of items, shape (b, n_groups).
-
-    Their n-th largest is at most that of all scores, mostly equal to it, and found in a
-    fraction of the time. Scores of few items come back as they are.
-    """
-    n_users, n_items = scores.shape
-    depth = n_items // n_groups
-    if depth < 2:
-        return scores
-    groups = scores[:, : depth * n_groups].reshape(n_users, depth, n_groups)
-    maxima: npt.NDArray[np.float32] = groups.max(axis=1)
-    return maxima
-
-
-def _nth_largest(scores: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float64]:
-    """Of each row, shape (b,)."""
-    place = scores.shape[1] - n
-    return np.partition(scores, place, axis=1)[:, place].astype(np.float64)
+def _least(largest: Floats, n: int, slack: Scores) -> Floats:
+    """The least score that may still be in the top n, above -inf, shape (b,)."""
+    nothing = np.finfo(np.float32).min
+    if largest.shape[1] < n:
+        return np.full(len(slack), nothing)
+    nth = largest.min(axis=1) - slack
+    least: Floats = np.nextafter(nth.astype(np.float32), np.float32(-np.inf))
+    return np.maximum(least, nothing)
 
 
 def _first_n(
     row: Indices, item: Indices, exact: Scores, n_users: int, n: int
 ) -> tuple[Indices, Scores]:
     """Items and scores of the first n pairs of each row, shapes (n_users, n)."""
-    order = np.lexsort((item, -exact, row))
+    by_score = np.argsort(-exact, kind="stable")
+    order = by_score[np.argsort(row[by_score].astype(np.uint16), kind="stable")]  # by counting
     first = np.searchsorted(row, np.arange(n_users))
     best = order[first[:, None] + np.arange(n)]
     return item[best], exact[best]
@@ -248,8 +309,8 @@ def _scores_of_pairs(
 ) -> npt.NDArray[np.float64]:
     """Float64 inner product of each pair by itself, shape (len(row),)."""
     exact = np.empty(len(row), np.float64)
+    left = users.astype(np.float64)
     for start in range(0, len(row), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
-        left = users[row[part]].astype(np.float64)
-        exact[part] = np.vecdot(left, items[item[part]].astype(np.float64))
+        exact[part] = np.vecdot(left[row[part]], items[item[part]].astype(np.float64))
     return exact
