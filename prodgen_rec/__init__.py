@@ -15,9 +15,9 @@ In the order in which data flows:
 
 **Preferences**
 
-- `ALS` learns a preference vector for every user and item, `GraphFilter` finds them in closed
-  form; `EASE` and `ItemKNN` weigh items by items, and `Popularity` is the baseline. Each is a
-  `Recommender`: fit, recommend, save, load.
+- `ALS` learns a preference vector for every user and item, `BPR` learns them from comparisons,
+  `GraphFilter` finds them in closed form; `EASE` and `ItemKNN` weigh items by items, and
+  `Popularity` is the baseline. Each is a `Recommender`: fit, recommend, save, load.
 - `ItemFeatures` tells them what is known of items besides who took them, and `tune` searches for
   their hyper-parameters.
 
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from prodgen_rec.personalizer import Illustrated, Imagined, Personalizer
     from prodgen_rec.preferences import (
         ALS,
+        BPR,
         EASE,
         GraphFilter,
         ItemFeatures,
@@ -88,6 +89,7 @@ else:
             "personalizer": ["Illustrated", "Imagined", "Personalizer"],
             "preferences": [
                 "ALS",
+                "BPR",
                 "EASE",
                 "GraphFilter",
                 "ItemFeatures",
@@ -104,6 +106,7 @@ else:
 
 __all__ = [
     "ALS",
+    "BPR",
     "EASE",
     "Budget",
     "Catalog",

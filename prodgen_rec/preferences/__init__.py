@@ -3,6 +3,8 @@
 - `Recommender`: fit, recommend, save and load; the base of all.
 - `VectorRecommender`: those with vectors of users and items, and fold-in; the base of the next.
 - `ALS`: implicit-feedback matrix factorization, the preference vectors that images are made from.
+- `LinearRecommender`: those whose items each add a vector to their user's; the base of the next.
+- `BPR`: Bayesian personalized ranking, items that were learned from comparisons.
 - `GraphFilter`: vectors in closed form, a low-pass filter on the graph of users and items.
 - `Popularity`: the same list for everyone, the baseline and the fallback for cold users.
 - `ItemRecommender`: those with weights between items instead; the base of the next.
@@ -15,9 +17,11 @@
 
 from prodgen_rec.preferences.als import ALS
 from prodgen_rec.preferences.base import Recommender
+from prodgen_rec.preferences.bpr import BPR
 from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.graph_filter import GraphFilter
 from prodgen_rec.preferences.item_based import EASE, ItemKNN, ItemRecommender
+from prodgen_rec.preferences.linear import LinearRecommender
 from prodgen_rec.preferences.popularity import Popularity
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.topk import top_n
@@ -25,11 +29,13 @@ from prodgen_rec.preferences.vectors import VectorRecommender
 
 __all__ = [
     "ALS",
+    "BPR",
     "EASE",
     "GraphFilter",
     "ItemFeatures",
     "ItemKNN",
     "ItemRecommender",
+    "LinearRecommender",
     "Popularity",
     "Recommender",
     "UserSolver",

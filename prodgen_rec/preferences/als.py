@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
 from prodgen_rec.interactions import Interactions
+from prodgen_rec.preferences.checks import check_whole_numbers
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
@@ -76,10 +76,7 @@ class ALS(VectorRecommender):
 
     def __post_init__(self) -> None:
         self._solver: UserSolver | None = None
-        for name, least in (("factors", 1), ("iterations", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < least:
-                raise ConfigError(f"{name} = {value!r}: expected a whole number, at least {least}")
+        check_whole_numbers(self, factors=1, iterations=1, seed=0)
         if not 0 < self.regularization < math.inf:
             raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
         if self.alpha is not None and not 0 <= self.alpha < math.inf:

@@ -14,16 +14,17 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError
-from prodgen_rec.preferences.liked import liked, liked_rows
+from prodgen_rec.preferences.liked import liked_rows
+from prodgen_rec.preferences.linear import LinearRecommender
 from prodgen_rec.preferences.space import Range, Space
-from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
+from prodgen_rec.preferences.vectors import Vectors
 
 _OVERSAMPLES, _ITERATIONS = 64, 4
 """Of the randomized decomposition: Halko, Martinsson & Tropp, SIAM Review 2011."""
 
 
 @dataclass(eq=False)
-class GraphFilter(VectorRecommender):
+class GraphFilter(LinearRecommender):
     """A low-pass filter on the graph of users and items.
 
     After Shen et al., "How powerful is graph convolution for recommendation?" (CIKM 2021): with
@@ -89,15 +90,7 @@ class GraphFilter(VectorRecommender):
         filtered = vectors * sizes[:, None] ** self.smoothing
         return np.ascontiguousarray(filtered.T * roots[:, None], np.float32)
 
-    def _vectors_of(self, histories: csr_array) -> Vectors:
-        return np.asarray(liked(histories) @ self._by_item(slice(None)))
-
-    def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
-        each = self._by_item(history.indices).astype(np.float64)
-        return np.where(history.data > 0, each @ self.item_vectors_[item], 0.0)
-
     def _by_item(self, items: slice | npt.NDArray[np.integer[Any]]) -> Vectors:
-        """What items in a history add to the vector of its user, one row each."""
         # An item vector holds the root of its degree; by the degree, that becomes its inverse.
         each = self.item_vectors_[items] * _inverse(self.degrees_[items])[:, None]
         return np.asarray(each, np.float32)
