@@ -119,6 +119,7 @@ def hm(data: Path) -> Log | str:
         ),
         "neighbors by cosine": (pg.ItemKNN(), None),
         "graph filter": (pg.GraphFilter(256), None),
+        "BPR": (pg.BPR(), None),
     }
     return Log(*of_split(pairs), 20, models)
 
@@ -133,6 +134,7 @@ def gowalla(data: Path) -> Log | str:
         "popularity": (pg.Popularity(), None),
         "ALS": (pg.ALS(), None),
         "neighbors by cosine": (pg.ItemKNN(), None),
+        "BPR": (pg.BPR(), None),
     }
     return Log(*of_split(pd.read_parquet(file)), 20, models)
 
@@ -158,6 +160,7 @@ def retail(data: Path) -> Log | str:
         "EASE, words of titles": (pg.EASE(), features),
         "neighbors by cosine": (pg.ItemKNN(), None),
         "graph filter": (pg.GraphFilter(512, 0.25), None),
+        "BPR": (pg.BPR(), None),
     }
     return Log(pairs[~out], pairs[out], 20, models)
 
@@ -180,6 +183,7 @@ def movies(_: Path) -> Log | str:
         "ALS, tuned": (pg.ALS(48, 30.0, 0.4), None),
         "neighbors by TF-IDF": (pg.ItemKNN(100, "tf-idf"), None),
         "graph filter": (pg.GraphFilter(48, 0.25), None),
+        "BPR": (pg.BPR(), None),
     }
     return Log(log[place <= 0.75], log[place > 0.75], 10, models)
 

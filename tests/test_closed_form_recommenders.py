@@ -10,7 +10,6 @@ from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import EASE, GraphFilter, ItemFeatures, ItemKNN, Recommender
 from prodgen_rec.storage import load_arrays, save_arrays
-from prodgen_rec.testing import check_recommender
 
 FACTORIES = {
     "EASE": lambda: EASE(regularization=1.0),
@@ -19,46 +18,6 @@ FACTORIES = {
     "bm25": lambda: ItemKNN(10, "bm25"),
     "graph filter": lambda: GraphFilter(8),
 }
-
-
-@pytest.mark.parametrize("name", FACTORIES)
-def test_the_contract_is_kept(name):
-    check_recommender(FACTORIES[name])
-
-
-class ForgetsWeights(EASE):
-    def _arrays(self):
-        return {"weights": self.item_weights_.round(1)}
-
-
-class ScoresByTheItemItself(ItemKNN):
-    def _weights_between(self, rows):
-        return csr_array(np.eye(rows.shape[1], dtype=np.float32))
-
-
-class DependsOnTheBatch(EASE):
-    def _best(self, rows, histories, n, filters):
-        index, score = super()._best(rows, histories, n, filters)
-        return index, score + len(index)
-
-
-class DependsOnTheFit(GraphFilter):
-    def _vectors_of(self, histories):
-        return super()._vectors_of(histories) * (1.0 if hasattr(self, "interactions_") else 2.0)
-
-
-@pytest.mark.parametrize(
-    ("broken", "finding"),
-    [
-        (lambda: ForgetsWeights(1.0), "after save and load"),
-        (ScoresByTheItemItself, "on a checkerboard"),
-        (lambda: DependsOnTheBatch(1.0), "asked for together and one by one"),
-        (lambda: DependsOnTheFit(8), "does not give the fitted vectors"),
-    ],
-)
-def test_the_checks_catch(broken, finding):
-    with pytest.raises(AssertionError, match=finding):
-        check_recommender(broken)
 
 
 @pytest.fixture(scope="module")

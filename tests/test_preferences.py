@@ -1,4 +1,4 @@
-"""The contract of recommenders, that its checks can fail, their errors and their files."""
+"""What recommenders have in common: filters, explanations, errors and files; popularity."""
 
 import json
 
@@ -11,146 +11,14 @@ from prodgen_rec.errors import (
     BundleCorruptError,
     BundleError,
     BundleVersionError,
+    ConfigError,
     InputError,
     UnknownIdError,
 )
+from prodgen_rec.events import read_events
 from prodgen_rec.ids import IdMap
-from prodgen_rec.interactions import Interactions
+from prodgen_rec.interactions import Interactions, build_interactions
 from prodgen_rec.preferences import ALS, Popularity, Recommender
-from prodgen_rec.testing import check_recommender
-
-
-def small_als(kind=ALS):
-    return kind(factors=8, regularization=0.1, iterations=10)
-
-
-def test_als_keeps_the_contract():
-    check_recommender(small_als)
-
-
-def test_popularity_keeps_the_contract():
-    check_recommender(Popularity, personalized=False)
-
-
-# Each of these breaks one promise, and must be caught for it.
-
-
-class OneSeenItemSlipsThrough(ALS):
-    def recommend(self, users, n, *, exclude_seen=True, **options):
-        if not exclude_seen or options.get("history") is not None:
-            return super().recommend(users, n, exclude_seen=exclude_seen, **options)
-        record = self._fitted().interactions_
-        start, end = record.matrix.indptr[:-1], record.matrix.indptr[1:]
-        seen = {
-            user: record.items.take(record.matrix.indices[low : max(low, high - 1)])
-            for user, low, high in zip(record.users.ids, start, end, strict=True)
-        }
-        return super().recommend(users, n, exclude_seen=False, blocked=seen)
-
-
-class Pads(ALS):
-    def recommend(self, users, n, **options):
-        try:
-            return super().recommend(users, n, **options)
-        except InputError:
-            if not isinstance(n, int) or n < 2 or n > len(self.items_):
-                raise
-            shorter = self.recommend(users, n - 1, **options)
-            return pd.concat([shorter, shorter.tail(1)], ignore_index=True)
-
-
-class WorstFirst(ALS):
-    def recommend(self, users, n, **options):
-        best = super().recommend(users, n, **options)
-        turned = best.groupby("user_id", sort=False, group_keys=False)["item_id"]
-        return best.assign(item_id=turned.transform(lambda items: items.to_numpy()[::-1]))
-
-
-class SortsUsers(ALS):
-    def recommend(self, users, n, **options):
-        return super().recommend(None if users is None else sorted(users), n, **options)
-
-
-class IgnoresWhatIsBlockedForAUser(ALS):
-    def recommend(self, users, n, *, blocked=None, **options):
-        blocked = None if isinstance(blocked, dict) else blocked
-        return super().recommend(users, n, blocked=blocked, **options)
-
-
-class IgnoresCandidates(ALS):
-    def recommend(self, users, n, *, candidates=None, **options):
-        return super().recommend(users, n, **options)
-
-
-class FoldsInWithoutConfidence(ALS):
-    def fold_in(self, history):
-        matrix = history.matrix.copy()
-        matrix.data = np.sign(matrix.data)
-        return super().fold_in(Interactions(history.users, history.items, matrix))
-
-
-class FoldsInRelativeToTheBatch(ALS):
-    def _vectors_of(self, histories):
-        vectors = super()._vectors_of(histories)
-        return vectors - vectors.mean(axis=0)
-
-
-class StartsAnywhere(ALS):
-    def _learn_items(self, evidence, features):
-        self.seed = StartsAnywhere.start = getattr(StartsAnywhere, "start", 0) + 1
-        return super()._learn_items(evidence, features)
-
-
-class TurnsIdsIntoText(ALS):
-    def recommend(self, users, n, **options):
-        return super().recommend(users, n, **options).astype({"user_id": str, "item_id": str})
-
-
-class ExplainsByEvidence(ALS):
-    def _parts(self, history, item):
-        return history.data.astype(float)
-
-
-class ExplainsByWhatIsLikedAlone(ALS):
-    def explain(self, user, item, **options):
-        parts = super().explain(user, item, **options)
-        return parts[parts["value"] > 0]
-
-
-class ForgetsOnDisk(ALS):
-    def save(self, folder):
-        rounded = small_als(type(self)).fit(self._fitted().interactions_)
-        rounded.item_vectors_ = self.item_vectors_.round(1)
-        ALS.save(rounded, folder)
-
-
-@pytest.mark.parametrize(
-    ("broken", "finding"),
-    [
-        (OneSeenItemSlipsThrough, "not the best ones of unseen items"),
-        (Pads, "expected InputError"),
-        (WorstFirst, "not those with the best scores"),
-        (SortsUsers, "order in which users were asked for"),
-        (IgnoresWhatIsBlockedForAUser, "an item blocked for a user was recommended"),
-        (IgnoresCandidates, "outside the candidates"),
-        (FoldsInWithoutConfidence, "does not give the fitted vectors"),
-        (FoldsInRelativeToTheBatch, "depends on who else is folded in"),
-        (StartsAnywhere, "learn something different"),
-        (TurnsIdsIntoText, "must hold exactly 5 rows per user"),
-        (ForgetsOnDisk, "after save and load"),
-        (ExplainsByEvidence, "parts of a score sum to"),
-        (ExplainsByWhatIsLikedAlone, "one row for each item"),
-    ],
-)
-def test_the_checks_catch(broken, finding):
-    with pytest.raises(AssertionError, match=finding):
-        check_recommender(lambda: small_als(broken))
-
-
-def test_the_checks_catch_one_list_for_all():
-    with pytest.raises(AssertionError, match="on a checkerboard"):
-        check_recommender(Popularity)
-
 
 # A world small enough to know everything by hand
 
@@ -192,7 +60,7 @@ def test_an_explanation_names_the_items_that_speak_for_another():
 
 
 def test_what_is_similar_is_what_the_cosine_says(record):
-    model = small_als().fit(record)
+    model = ALS(8, regularization=0.1, iterations=10).fit(record)
     for ids, vectors, similar, column in (
         (record.items, model.item_vectors_, model.similar_items, "item_id"),
         (record.users, model.user_vectors_, model.similar_users, "user_id"),
@@ -231,6 +99,47 @@ def test_popularity_counts_users_not_events(popular):
     best = popular.recommend(["cem"], 5, exclude_seen=False)
     assert best["item_id"].tolist() == ["b", "a", "c", "d", "e"]
     assert best["score"].tolist() == [3, 1, 1, 0, 0]
+
+
+@pytest.fixture
+def fashion():
+    """An old favorite of 30 users, a year ago; 20 others take a new one; one buys a third daily."""
+    old = [(f"old-{i}", "classic", "2023-06-01") for i in range(30)]
+    new = [(f"new-{i}", "trend", "2024-05-30") for i in range(20)]
+    heavy = [("heavy", "whim", f"2024-05-{day:02}") for day in range(1, 31)]
+    log = pd.DataFrame(old + new + heavy, columns=["user_id", "item_id", "timestamp"])
+    return read_events(log.assign(event="purchase"))
+
+
+def order(interactions, **settings):
+    model = Popularity(**settings).fit(interactions)
+    return model.recommend(["heavy"], 3, exclude_seen=False)
+
+
+def test_popularity_follows_a_trend_where_old_evidence_counts_less(fashion):
+    decayed = build_interactions(fashion, half_life_days=60)
+    assert order(decayed)["item_id"].tolist() == ["classic", "trend", "whim"]
+    ranked = order(decayed, full_evidence=5.0)
+    assert ranked["item_id"].tolist() == ["trend", "whim", "classic"]
+    assert ranked["score"].tolist() == pytest.approx([20, 1, 30 * 2 ** (-364 / 60)], rel=1e-4)
+
+
+def test_a_heavy_buyer_counts_no_more_than_anyone(fashion):
+    """Thirty purchases by one user are one, without decay and with it."""
+    score = order(build_interactions(fashion), full_evidence=5.0)["score"]
+    assert score.tolist() == [30, 20, 1]
+
+
+def test_full_evidence_is_a_share_below_and_none_above(record):
+    record.matrix.data[:2] = [0.5, 2.0]  # ann's a and b
+    model = Popularity(full_evidence=2.0).fit(record)
+    assert model.item_vectors_.ravel().tolist() == [0.25, 2.5, 1, 0, 0]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_full_evidence_out_of_range_is_refused(value):
+    with pytest.raises(ConfigError, match=f"full_evidence = {value}: expected more than 0"):
+        Popularity(full_evidence=value)
 
 
 def test_a_returned_item_is_seen(popular):

@@ -74,9 +74,9 @@ class BPR(LinearRecommender):
     """
 
     factors: int = 128
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
     regularization: float = 0.03
-    iterations: int = 100
+    iterations: int = 300
     seed: int = 0
 
     def __post_init__(self) -> None:

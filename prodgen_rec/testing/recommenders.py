@@ -53,6 +53,7 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
         model = factory().fit(world)
         _check_fit(model, world)
         _check_lists(model, world)
+        _check_ties(model, world)
         _check_users_alone(model, world)
         _check_filters(model, world)
         _check_too_few(model, world)
@@ -196,6 +197,18 @@ def _check_lists(model: Recommender, world: Interactions) -> None:
     require(
         np.allclose(given, best, rtol=1e-5, atol=1e-6),
         "the items listed are not those with the best scores",
+    )
+
+
+def _check_ties(model: Recommender, world: Interactions) -> None:
+    """Of a user without a history little is known, so that many scores are equal."""
+    nothing = csr_array((1, world.n_items), dtype=np.float32)
+    history = Interactions(IdMap.of(["stranger"]), world.items, nothing)
+    listed = model.recommend(None, world.n_items, history=history)
+    score, place = listed[SCORE].to_numpy(), world.items.index(listed[ITEM_ID])
+    require(
+        bool((np.diff(place)[score[1:] == score[:-1]] > 0).all()),
+        "items of equal scores are not in the order of their ids",
     )
 
 
