@@ -44,10 +44,10 @@ class BPR(LinearRecommender):
 
     The ascent's own x_u are thrown away, since no history leads back to them. The vector of a user
     is a ridge regression of what was taken, 1 or 0, on the item vectors, their bias being one more
-    column: (YᵀY + λI)⁻¹ · sum of y_i over the history. That ranks better than what the ascent found
-    (docs/experiments.md), and folding in is the fit. A linear map of all vectors that changes no
-    score makes YᵀY + λI the identity, so that the vector of a user is simply the sum of those of
-    the items taken.
+    column: (YᵀY + λI)⁻¹ · sum of y_i over the history. That ranks as well as what the ascent found
+    where histories are long, and better where they are short; and folding in is the fit. A linear
+    map of all vectors that changes no score makes YᵀY + λI the identity, so that the vector of a
+    user is simply the sum of those of the items taken.
 
     What counts of a pair is whether its net evidence is positive. A feature of items is one more
     user, drawn as often as its evidence says, in units of a typical pair. The vector of an item
