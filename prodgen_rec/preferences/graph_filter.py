@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError
+from prodgen_rec.preferences.checks import check_whole_numbers
 from prodgen_rec.preferences.liked import liked_rows
 from prodgen_rec.preferences.linear import LinearRecommender
 from prodgen_rec.preferences.space import Range, Space
@@ -57,10 +58,7 @@ class GraphFilter(LinearRecommender):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.factors < 1 or self.seed < 0:
-            raise ConfigError(
-                f"factors = {self.factors!r}, seed = {self.seed!r}: expected at least 1 and 0"
-            )
+        check_whole_numbers(self, factors=1, seed=0)
         if not 0 <= self.smoothing < math.inf:
             raise ConfigError(f"smoothing = {self.smoothing!r}: expected at least 0")
 

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.base import Recommender
+from prodgen_rec.preferences.checks import check_whole_numbers
 from prodgen_rec.preferences.filters import Filters
 from prodgen_rec.preferences.liked import liked, liked_rows
 from prodgen_rec.preferences.space import Choice, Range, Space
@@ -157,8 +158,7 @@ class ItemKNN(ItemRecommender):
             raise ConfigError(
                 f"weighting = {self.weighting!r}: expected one of {list(_WEIGHTINGS)}"
             )
-        if self.neighbors < 1:
-            raise ConfigError(f"neighbors = {self.neighbors!r}: expected at least 1")
+        check_whole_numbers(self, neighbors=1)
 
     @classmethod
     def search_space(cls, evidence: csr_array) -> Space:
