@@ -11,6 +11,7 @@ from prodgen_rec.errors import ConfigError, TrainingDivergedError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import BPR, ItemFeatures
+from prodgen_rec.tuning import tune
 
 
 def world(dense):
@@ -117,3 +118,10 @@ def test_divergence_is_an_error_that_says_what_to_do():
 def test_hyper_parameters_out_of_range_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} = {value}: expected"):
         BPR(**{name: value})
+
+
+def test_a_search_goes_over_its_own_settings():
+    tuned = tune(clustered(), BPR(iterations=5), n_trials=3, k=5)
+    assert {"factors", "learning_rate", "regularization"} < set(tuned.trials)
+    assert tuned.recommender.iterations == 5
+    assert tuned.value == tuned.trials["value"].max() > 0
