@@ -119,6 +119,24 @@ class IdMap:
         distinct = as_id_array(ids, what).unique()
         return cls(distinct.take(pc.array_sort_indices(distinct)))
 
+    def union(self, *others: IdMap, what: str = "id") -> IdMap:
+        """Map of the ids of this one and of others, sorted; those of others come to its kind.
+
+        Raises
+        ------
+        InputError
+            These ids are int, and one of the others is text that is no integer.
+        """
+        arrays = [self.arrow, *(like(other.arrow, self.arrow) for other in others)]
+        for other, array in zip(others, arrays[1:], strict=True):
+            if array.null_count:
+                first = other.arrow.filter(array.is_null())[0].as_py()
+                raise InputError(
+                    f"{array.null_count} {what}s are text, the first is {first!r}, where the "
+                    f"{len(self)} known ones are int; make all of them text, with .astype(str)"
+                )
+        return IdMap.of(pa.concat_arrays(arrays))
+
     @property
     def ids(self) -> IdArray:
         """Raw ids in index order, shape (n,), int64 or object holding str."""

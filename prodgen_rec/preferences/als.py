@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,10 @@ from scipy.sparse import csr_array, csr_matrix, vstack
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
-from prodgen_rec.interactions import Interactions
+from prodgen_rec.interactions import Interactions, on_items
+from prodgen_rec.preferences.base import check_input
 from prodgen_rec.preferences.checks import check_whole_numbers
+from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
@@ -115,6 +117,55 @@ class ALS(VectorRecommender):
                 f"{len(self.items_)} of the fit; pass history.for_items(model.items_)"
             )
         return self._exact().leave_one_out(history.matrix)
+
+    def partial_fit(self, interactions: Interactions, features: ItemFeatures | None = None) -> Self:
+        """Give vectors to new items, leave all others as they are, and return self.
+
+        Users are folded in on the items that have vectors, and features like them. Against these,
+        held fixed, the vector of a new item is one exact solve: the item's half of a pass of `fit`.
+        Then users are folded in again, on all items. The space does not turn, so that an image
+        model of the fit goes on to understand the vectors. New is an item that is not in
+        ``items_``, or whose vector is zero. ``alpha_`` stays that of the fit.
+
+        An item that got a vector keeps it when more of it is sold. To have it follow, load the
+        fit again and pass it the longer history; to have all items follow, `fit`.
+
+        Parameters
+        ----------
+        interactions
+            All that users took, not only what is new: it takes the place of ``interactions_``, and
+            its users, new ones among them, that of ``users_``. Its items join ``items_``, sorted;
+            an item that is no longer in it stays, with its vector.
+        features
+            As in `fit`. A feature has its vector from old items, so these must be among its own.
+
+        Raises
+        ------
+        NotFittedError
+            There was no `fit`.
+        InputError
+            Nobody has positive evidence for an item that has a vector, or ids are of another kind.
+        """
+        known = self.items_
+        check_input(interactions, features)
+        features = ItemFeatures.none(known) if features is None else features
+        items = known.union(interactions.items, features.items, what="item")
+        record = interactions.for_items(items)
+        taken = vstack([record.matrix, features.for_items(items)], format="csr")
+        fixed = self._vectors_of(on_items(taken, items, known))
+        if not fixed[: record.n_users].any():
+            raise InputError(
+                f"none of {record.n_users} users has positive evidence for one of the {len(known)} "
+                "items of the fit, which would place new ones; pass whole histories, or fit again"
+            )
+        place = known.find(items.arrow)[:, None]
+        vectors = np.where(place >= 0, self.item_vectors_[place[:, 0]], np.float32(0))
+        new = np.flatnonzero(~vectors.any(axis=1))
+        solver = UserSolver(fixed, regularization=self.regularization, alpha=self.alpha_)
+        vectors[new] = solver.solve(taken.T.tocsr()[new])
+        self.interactions_, self.item_vectors_ = record, vectors
+        self.user_vectors_ = self._vectors_of(record.matrix)
+        return self
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         self.alpha_ = _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)

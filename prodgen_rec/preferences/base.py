@@ -121,8 +121,9 @@ class Recommender(ABC):
         Raises
         ------
         InputError
-            No pair has positive evidence.
+            No pair has positive evidence, or what came is no interactions or features.
         """
+        check_input(interactions, features)
         if not (interactions.matrix.data > 0).any():
             raise InputError(
                 f"none of {interactions.n_pairs} pairs has positive evidence: "
@@ -131,8 +132,8 @@ class Recommender(ABC):
         if features is None:
             features = ItemFeatures.none(interactions.items)
         elif features.items != interactions.items:
-            both = pa.concat_arrays([interactions.items.arrow, features.items.arrow])
-            interactions = interactions.for_items(IdMap.of(both))
+            both = interactions.items.union(features.items, what="item")
+            interactions = interactions.for_items(both)
         self._learn(interactions.matrix, features.for_items(interactions.items))
         self.interactions_ = interactions
         return self
@@ -261,6 +262,26 @@ class Recommender(ABC):
             name = type(self).__name__
             raise NotFittedError(f"this {name} has not been fitted; call fit(interactions) first")
         return self
+
+
+def check_input(interactions: object, features: object) -> None:
+    """Refuse what is no interactions, or no features.
+
+    Raises
+    ------
+    InputError
+        Says what came, and what makes the one that was expected.
+    """
+    if not isinstance(interactions, Interactions):
+        raise InputError(
+            f"interactions: expected Interactions, got {type(interactions).__name__}; "
+            "build_interactions makes them of events"
+        )
+    if not isinstance(features, ItemFeatures | None):
+        raise InputError(
+            f"features: expected ItemFeatures, got {type(features).__name__}; "
+            "ItemFeatures.of_columns makes them of a table"
+        )
 
 
 def _rows(

@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 from scipy.sparse import csr_array, vstack
 
 from prodgen_rec.errors import ConfigError, InputError
@@ -149,7 +148,7 @@ class ItemFeatures:
 
     def and_also(self, other: ItemFeatures) -> ItemFeatures:
         """The features of both, for the items of either."""
-        items = IdMap.of(pa.concat_arrays([self.items.arrow, other.items.arrow]))
+        items = self.items.union(other.items, what="item")
         return ItemFeatures(
             items, vstack([self.for_items(items), other.for_items(items)], format="csr")
         )
