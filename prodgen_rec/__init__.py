@@ -19,7 +19,7 @@ In the order in which data flows:
   `GraphFilter` finds them in closed form; `EASE` and `ItemKNN` weigh items by items, and
   `Popularity` is the baseline. Each is a `Recommender`: fit, recommend, save, load.
 - `ItemFeatures` tells them what is known of items besides who took them, and `tune` searches for
-  their hyper-parameters.
+  their hyper-parameters. `align` turns the vectors of a new fit to those of an old one.
 
 **Pictures**
 
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         ItemKNN,
         Popularity,
         Recommender,
+        align,
     )
     from prodgen_rec.segments import taste_segments
     from prodgen_rec.splits import split_by_time, split_last_out, split_pairs, split_users
@@ -96,6 +97,7 @@ else:
                 "ItemKNN",
                 "Popularity",
                 "Recommender",
+                "align",
             ],
             "segments": ["taste_segments"],
             "splits": ["split_by_time", "split_last_out", "split_pairs", "split_users"],
@@ -124,6 +126,7 @@ __all__ = [
     "Popularity",
     "Recommender",
     "__version__",
+    "align",
     "behavior",
     "build_interactions",
     "datasets",

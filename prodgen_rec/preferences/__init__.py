@@ -11,10 +11,12 @@
 - `EASE`: the linear autoencoder in closed form.
 - `ItemKNN`: nearest neighbors among items.
 - `ItemFeatures`: what is known of items besides who took them, for all of these to learn from.
+- `align`: the vectors of a new fit, turned to where those of an old one are.
 - `UserSolver`: exact user vectors for given item vectors, and each without one of its pairs.
 - `top_n`: exact best items by inner product over a whole catalogue.
 """
 
+from prodgen_rec.preferences.alignment import align
 from prodgen_rec.preferences.als import ALS
 from prodgen_rec.preferences.base import Recommender
 from prodgen_rec.preferences.bpr import BPR
@@ -40,5 +42,6 @@ __all__ = [
     "Recommender",
     "UserSolver",
     "VectorRecommender",
+    "align",
     "top_n",
 ]
