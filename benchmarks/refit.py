@@ -7,6 +7,7 @@ Reads hm_fashion below PRODGEN_REC_DATA, as ranking.py does, and is skipped with
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from prodgen_rec.evaluation import evaluate_drift, evaluate_ranking
 from prodgen_rec.hashing import hash_ids, uniform_of
 from prodgen_rec.ids import IdMap
 from prodgen_rec.imagery.condition import Whitening
+from prodgen_rec.preferences import VectorRecommender
 
 K = 20
 
@@ -32,53 +34,50 @@ def main() -> None:
         return
     history = interactions(log.history)
     refits(history, data / "hm_fashion" / "interactions.parquet")
-    print()
     new_items(history, log.future)
 
 
 def refits(history: pg.Interactions, dated: Path) -> None:
     """Fits of the same log and of parts of it, beside each other."""
+    report("another seed", pg.ALS(seed=1).fit(history), pg.ALS().fit(history))
     nine_tenths = history.where(np.random.default_rng(0).random(history.n_pairs) < 0.9)
-    cases = [
-        ("another seed", pg.ALS(seed=1), pg.ALS(), history, history),
-        ("from 90 % of the pairs to all", pg.ALS(), pg.ALS(), history, nine_tenths),
-        ("the same, another seed", pg.ALS(seed=1), pg.ALS(), history, nine_tenths),
-        ("graph filter, to all", pg.GraphFilter(256), pg.GraphFilter(256), history, nine_tenths),
-    ]
-    if dated.exists():
-        all_days, but_last = days(pd.read_parquet(dated))
-        cases.append(("the last day added", pg.ALS(), pg.ALS(), all_days, but_last))
-        factors = pg.ALS(32), pg.ALS(32)
-        cases.append(("the same, 32 factors", *factors, all_days, but_last))
-    else:
+    first = pg.ALS().fit(nine_tenths)
+    report("a tenth of the pairs added", pg.ALS().fit(history), first)
+    report("a tenth added, another seed", pg.ALS(seed=1).fit(history), first)
+    report("a tenth added by partial_fit", copy.copy(first).partial_fit(history), first)
+    filters = [pg.GraphFilter(256).fit(log) for log in (history, nine_tenths)]
+    report("a tenth added, graph filter", *filters)
+    if not dated.exists():
         print(f"the last day is skipped: there is no {dated}")
-    for name, model, reference, new, old in cases:
-        report(name, model.fit(new), reference.fit(old))
+        return
+    all_days, but_last = days(pd.read_parquet(dated))
+    first = pg.ALS().fit(but_last)
+    report("the last day added", pg.ALS().fit(all_days), first)
+    report("the last day added by partial_fit", copy.copy(first).partial_fit(all_days), first)
+    small = [pg.ALS(32).fit(log) for log in (all_days, but_last)]
+    report("the last day added, 32 factors", *small)
 
 
-def days(log: pd.DataFrame) -> tuple[pg.Interactions, pg.Interactions]:
+def days(log: pd.DataFrame) -> list[pg.Interactions]:
     """The core of the log, with and without its last day."""
     core = log[log["core53"]]
     day = core["timestamp"] // 86_400
-    return tuple(
-        interactions(part.drop_duplicates(["user_id", "item_id"]))
-        for part in (core, core[day < day.max()])
-    )
+    parts = core, core[day < day.max()]
+    return [interactions(part.drop_duplicates(["user_id", "item_id"])) for part in parts]
 
 
-def report(name: str, model: pg.Recommender, reference: pg.Recommender) -> None:
+def report(name: str, model: VectorRecommender, reference: VectorRecommender) -> None:
     """Cosines before and after, what an image model sees of them, and lists in common."""
     drift = evaluate_drift(model, reference, k=K)
-    print(f"{name}: {model.interactions_}, list overlap {drift.overlap}")
+    print(f"\n{name}: {model.interactions_}, lists in common {drift.overlap}")
     print(drift.vectors.round(3).to_string())
-    aligned = pg.align(model, reference)
     users = np.intersect1d(model.users_.ids, reference.users_.ids)
     theirs = reference.user_vectors_[reference.users_.index(users)]
     whitening = Whitening.fit(theirs, np.ones(len(theirs)))
     seen = whitening.conditions(theirs)[:, :-1]
-    for when, fit in (("before", model), ("aligned", aligned)):
+    for when, fit in (("before", model), ("aligned", pg.align(model, reference))):
         ours = whitening.conditions(fit.user_vectors_[fit.users_.index(users)])[:, :-1]
-        print(f"conditions {when}: mean cosine {cosine(ours, seen).mean():.3f}")
+        print(f"conditions {when:7} mean cosine {cosine(ours, seen).mean():.3f}")
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,7 +92,7 @@ def new_items(history: pg.Interactions, future: pd.DataFrame) -> None:
     old, new = (IdMap.of(history.items.ids[mask]) for mask in (known, ~known))
     held = future[future["user_id"].isin(history.users.ids)]
     wanted = held[held["item_id"].isin(new.ids)]
-    print(f"{len(new)} new items, {len(wanted)} of {len(held)} pairs held out")
+    print(f"\n{len(new)} new items, {len(wanted)} of {len(held)} pairs held out")
     first = pg.ALS().fit(history.for_items(old))
     fits = {
         "partial_fit": first.partial_fit(history),

@@ -128,7 +128,8 @@ class ALS(VectorRecommender):
         ``items_``, or whose vector is zero. ``alpha_`` stays that of the fit.
 
         An item that got a vector keeps it when more of it is sold. To have it follow, load the
-        fit again and pass it the longer history; to have all items follow, `fit`.
+        fit again and pass it the longer history; to have all items follow, `fit`, which turns the
+        space (see `align`).
 
         Parameters
         ----------
