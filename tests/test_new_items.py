@@ -11,7 +11,7 @@ from prodgen_rec.errors import InputError, NotFittedError
 from prodgen_rec.evaluation import evaluate_ranking
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences import ALS, ItemFeatures, Recommender
+from prodgen_rec.preferences import ALS, ItemFeatures, Recommender, parallel
 
 N_USERS, N_OLD, N_NEW = 150, 60, 12
 OLD, NEW = np.arange(N_OLD), np.arange(N_OLD, N_OLD + N_NEW)
@@ -104,6 +104,20 @@ def test_who_else_is_new_does_not_matter(some):
     np.testing.assert_array_equal(
         alone.item_vectors_, model.item_vectors_[model.items_.index(items.arrow)]
     )
+
+
+def test_threads_change_no_bit_and_the_order_of_users_nothing_but_rounding(monkeypatch):
+    dense = log()
+    fits = []
+    for n_threads in (1, 5):
+        monkeypatch.setattr(parallel, "n_cpus", lambda n=n_threads: n)
+        fits.append(fitted(dense[:, OLD]).partial_fit(interactions(dense)))
+    np.testing.assert_array_equal(fits[0].item_vectors_, fits[1].item_vectors_)
+    np.testing.assert_array_equal(fits[0].user_vectors_, fits[1].user_vectors_)
+    backwards = interactions(dense).for_users(range(N_USERS)[::-1])
+    turned = fitted(dense[:, OLD]).partial_fit(backwards)
+    np.testing.assert_allclose(turned.item_vectors_, fits[0].item_vectors_, atol=1e-6)
+    np.testing.assert_allclose(turned.user_vectors_[::-1], fits[0].user_vectors_, atol=1e-6)
 
 
 def test_items_are_sorted_wherever_new_ones_fall():
