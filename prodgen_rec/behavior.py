@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import csr_array
 from scipy.spatial.distance import jensenshannon
 
 from prodgen_rec.catalog import Catalog
@@ -119,6 +117,19 @@ def popularity(events: Events) -> pd.DataFrame:
     return found.assign(share=found["n_users"].cumsum() / found["n_users"].sum())
 
 
+def gini(popularity: pd.DataFrame) -> float:
+    """How unequal items are, from what `popularity` found.
+
+    Returns
+    -------
+    0 where all items have as many users, up to 1 - 1 / n where one of n items has all; NaN for none.
+    """
+    if popularity.empty:
+        return np.nan
+    # Twice the area between the curve of the shares and the straight line of equal ones.
+    return float(2 * np.trapezoid([0, *popularity["share"]], dx=1 / len(popularity)) - 1)
+
+
 def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
     """How users and tastes change from one period to the next.
 
@@ -143,25 +154,24 @@ def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
         raise ConfigError(f"days = {days!r}: expected more than 0")
     table, length = events.to_pandas(), pd.Timedelta(days=days)
     first = table[TIMESTAMP].min()
-    period = ((table[TIMESTAMP] - first) // length).to_numpy()
-    _, items = events.indexed(ITEM_ID)
-    counts = np.zeros((int(period.max()) + 1 if len(period) else 0, int(items.max(initial=-1)) + 1))
-    np.add.at(counts, (period, items), 1)
-    debut = {name: table.groupby(name)[TIMESTAMP].transform("min") for name in (USER_ID, ITEM_ID)}
-    rows = []
-    for number in range(len(counts)):
-        inside, start = period == number, first + number * length
-        row: dict[str, Any] = {"start": start, "n_events": int(inside.sum())}
-        for name, what in ((USER_ID, "users"), (ITEM_ID, "items")):
-            distinct = table.loc[inside, [name]].assign(new=debut[name][inside] >= start)
-            distinct = distinct.drop_duplicates(name)
-            row |= {f"n_{what}": len(distinct), f"new_{what}": distinct["new"].mean()}
-        row["distance"] = _distance(counts[number - 1], counts[number]) if number else np.nan
-        rows.append(row)
-    return pd.DataFrame(rows)
+    period = (table[TIMESTAMP] - first) // length
+    numbers = pd.RangeIndex(int(period.max()) + 1 if len(table) else 0)
+    n_events = period.value_counts().reindex(numbers, fill_value=0)
+    found = pd.DataFrame({"start": first + numbers * length, "n_events": n_events})
+    for name, what in ((USER_ID, "users"), (ITEM_ID, "items")):
+        distinct = table.groupby(period)[name].nunique().reindex(numbers, fill_value=0)
+        debuts = period.groupby(table[name]).min().value_counts().reindex(numbers, fill_value=0)
+        found[f"n_{what}"], found[f"new_{what}"] = distinct, debuts / distinct
+    item_ids, codes = events.indexed(ITEM_ID)
+    places, shape = (period.to_numpy(), codes), (len(numbers), len(item_ids))
+    counts = csr_array((np.ones(len(table)), places), shape=shape)
+    pairs = (counts[[number - 1, number]] for number in numbers[1:])
+    return found.assign(distance=[np.nan, *map(_distance, pairs)][: len(numbers)])
 
 
-def _distance(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+def _distance(counts: csr_array) -> float:
+    """Between two rows; only the columns that they hold are ever dense."""
+    one, other = counts[:, np.unique(counts.indices)].toarray()
     both = one.sum() > 0 and other.sum() > 0
     return float(jensenshannon(one, other, base=2)) if both else np.nan
 

@@ -1,5 +1,7 @@
 """Tables of a log, each against counts made by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,14 @@ def test_popularity_counts_users(events):
     assert found["share"].tolist() == pytest.approx([0.4, 0.6, 0.8, 1.0])
 
 
+def test_inequality_of_items(events):
+    assert behavior.gini(behavior.popularity(events)) == pytest.approx(0.15)  # 2, 1, 1, 1
+    for n_users, expected in (([3, 3, 3], 0), ([9, 0, 0], 2 / 3), ([5, 3, 1], 8 / 27)):
+        shares = pd.DataFrame({"share": np.cumsum(n_users) / sum(n_users)})
+        assert behavior.gini(shares) == pytest.approx(expected)
+    assert np.isnan(behavior.gini(behavior.popularity(events.where(np.zeros(9, bool)))))
+
+
 def test_drift_between_periods(events):
     found = behavior.drift(events, days=4)
     assert found["n_events"].tolist() == [7, 0, 2]
@@ -77,6 +87,28 @@ def test_drift_between_periods(events):
         return sum(a * np.log2(a / m) for a, m in zip(p, middle, strict=True) if a > 0)
 
     assert both[1] == pytest.approx(np.sqrt((divergence(before) + divergence(after)) / 2))
+
+
+def test_many_periods_of_many_items_need_little_memory():
+    """As a table of periods and items these would be 128 MB."""
+    n = 4000
+    days = pd.date_range("2010-01-01", periods=n, tz="UTC")
+    table = pd.DataFrame({"user_id": 1, "item_id": range(n), "event": "view", "timestamp": days})
+    log = read_events(table)
+    tracemalloc.start()
+    found = behavior.drift(log, days=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    assert len(found) == n
+    assert (found["distance"][1:] == 1).all()
+    assert found["new_users"].sum() == 1
+
+
+def test_a_log_without_events_has_no_periods(events):
+    found = behavior.drift(events.where(np.zeros(9, bool)))
+    assert found.columns.tolist() == behavior.drift(events).columns.tolist()
+    assert found.empty
 
 
 def test_what_a_catalogue_shows(events):
