@@ -80,8 +80,8 @@ def recency_and_frequency(events: Events) -> pd.DataFrame:
     Returns
     -------
     One row per user: ``user_id``, ``recency_days`` (from the user's last event to the last of the
-    log), ``n_days`` (with an event), ``n_events``, ``n_purchases``, ``n_repeated`` (items that were
-    purchased on more than one day).
+    log), ``n_days`` (with an event), ``n_events``, ``n_items`` (different ones), ``n_purchases``,
+    ``n_repeated`` (items that were purchased on more than one day).
     """
     table = events.to_pandas()
     table["day"] = table[TIMESTAMP].dt.floor("D")
@@ -94,6 +94,7 @@ def recency_and_frequency(events: Events) -> pd.DataFrame:
             / pd.Timedelta(days=1),
             "n_days": by_user["day"].nunique(),
             "n_events": by_user.size(),
+            "n_items": by_user[ITEM_ID].nunique(),
             "n_purchases": bought.groupby(USER_ID).size(),
             "n_repeated": (days > 1).groupby(level=USER_ID).sum(),
         }

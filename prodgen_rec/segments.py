@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.catalog import Catalog
-from prodgen_rec.columns import ATTRIBUTE, USER_ID
+from prodgen_rec.columns import ATTRIBUTE, ITEM_ID, RANK, USER_ID
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences import VectorRecommender
 
@@ -86,11 +86,7 @@ def taste_segments(
     largest_first = np.argsort(-np.bincount(found, minlength=n_segments), kind="stable")
     segment = np.argsort(largest_first)[found].astype(np.int64)
     users = pd.DataFrame({USER_ID: recommender.users_.take(rows), "segment": segment})
-    taken = recommender.interactions_.matrix[rows]
-    of_segment = csr_array(
-        (np.ones(len(rows)), (segment, np.arange(len(rows)))), shape=(n_segments, len(rows))
-    )
-    counts = (of_segment @ csr_array(taken > 0, dtype=np.float64)).toarray()
+    counts = _taken(recommender, rows, segment)
     place = catalog.items.find(recommender.items_.arrow)
     tables = [
         _described(counts[:, place >= 0], catalog.attributes[name].iloc[place[place >= 0]])
@@ -99,6 +95,52 @@ def taste_segments(
     description = pd.concat(tables) if tables else pd.DataFrame(columns=["segment", "z"])
     described = description.sort_values(["segment", "z"], ascending=[True, False], kind="stable")
     return TasteSegments(users, described.reset_index(drop=True))
+
+
+def typical_items(
+    recommender: VectorRecommender, users: pd.DataFrame, *, n: int = 8
+) -> pd.DataFrame:
+    """Items that segments took most beyond their share of what everyone took.
+
+    Parameters
+    ----------
+    recommender
+        Fitted.
+    users
+        Columns ``user_id, segment``, of `TasteSegments`.
+    n
+        Items of each segment at most.
+
+    Returns
+    -------
+    ``segment``, ``rank``, ``item_id`` and ``n_users`` (of the segment who took it), the most
+    typical first; only items that the segment took more often than by chance.
+    """
+    rows = recommender.users_.index(users[USER_ID].array)
+    counts = _taken(recommender, rows, users["segment"].to_numpy())
+    totals, of_all = counts.sum(axis=1, keepdims=True), counts.sum(axis=0)
+    expected = totals * of_all / max(1.0, of_all.sum())
+    beyond = (counts - expected) / np.sqrt(np.maximum(expected, _FEWEST))
+    first = np.argsort(-beyond, axis=1, kind="stable")[:, :n]
+    segment, rank = np.nonzero(np.take_along_axis(beyond, first, axis=1) > 0)
+    items = first[segment, rank]
+    return pd.DataFrame(
+        {
+            "segment": segment,
+            RANK: rank + 1,
+            ITEM_ID: recommender.items_.take(items),
+            "n_users": counts[segment, items].astype(np.int64),
+        }
+    )
+
+
+def _taken(
+    recommender: VectorRecommender, rows: npt.NDArray[np.int64], segment: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """How many users of each segment took each item, (n_segments, n_items)."""
+    taken = csr_array(recommender.interactions_.matrix[rows] > 0, dtype=np.float64)
+    places = (segment, np.arange(len(rows)))
+    return np.asarray((csr_array((np.ones(len(rows)), places)) @ taken).toarray(), np.float64)
 
 
 def _described(counts: npt.NDArray[np.float64], column: pd.Series) -> pd.DataFrame:

@@ -51,9 +51,9 @@ def test_a_pause_ends_a_session(events):
 
 def test_recency_and_frequency_of_users(events):
     found = behavior.recency_and_frequency(events).set_index("user_id")
-    assert found.loc["bob"].tolist() == [0, 2, 3, 2, 1]
+    assert found.loc["bob"].tolist() == [0, 2, 3, 2, 2, 1]
     assert found.loc["ann", "recency_days"] == pytest.approx(9 + (21 + 20 / 60) / 24)
-    assert found.loc["ann"].tolist()[1:] == [1, 6, 2, 0]
+    assert found.loc["ann"].tolist()[1:] == [1, 6, 3, 2, 0]
 
 
 def test_popularity_counts_users(events):

@@ -10,7 +10,7 @@ from prodgen_rec import ALS, read_catalog
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.segments import taste_segments
+from prodgen_rec.segments import taste_segments, typical_items
 
 KINDS = ["mug", "hat", "lamp"]
 
@@ -49,6 +49,18 @@ def test_planted_tastes_are_found_and_told(planted):
     assert (first["z"] > 5).all()
     colors = found.description[found.description["attribute"] == "color"]
     assert colors["z"].abs().max() < 4
+
+
+def test_typical_items_are_of_the_planted_kinds(planted):
+    model, catalog, taste = planted
+    found = taste_segments(model, catalog, ["kind"], n_segments=3)
+    typical = typical_items(model, found.users, n=5)
+    assert typical["rank"].tolist() == [1, 2, 3, 4, 5] * 3
+    assert (typical["item_id"] // 15).tolist() == np.repeat([0, 1, 2], 5).tolist()
+    first = typical.iloc[0]
+    members = found.users.loc[found.users["segment"] == 0, "user_id"]
+    matrix = model.interactions_.matrix.toarray()
+    assert first["n_users"] == (matrix[members, first["item_id"]] > 0).sum()
 
 
 def test_shares_are_those_of_what_was_taken(planted):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,13 @@ from prodgen_rec.display._pages import write_page
 from prodgen_rec.display.grids import check_images
 from prodgen_rec.errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class ReportSection:
-    """A part of a report: words, a table of figures, rows of pictures; any may be missing.
+    """A part of a report: words, plots, a table, rows of pictures; any may be missing.
 
     Parameters
     ----------
@@ -36,6 +40,9 @@ class ReportSection:
     pictures
         Label to pictures uint8, shape (n, height, width, 3), one row each. Pictures of one
         place stand under each other.
+    plots
+        What a plot shows, in words for those who cannot see it, to the plot. They stand side by
+        side where there is room.
     made
         Names and labels of the rows that are about generated pictures; they are marked.
 
@@ -53,6 +60,7 @@ class ReportSection:
     terms: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     made: Collection[str] = ()
+    plots: Mapping[str, Figure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.table, 1):
