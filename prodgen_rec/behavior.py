@@ -21,22 +21,25 @@ def funnel(events: Events) -> pd.DataFrame:
     Returns
     -------
     One row per event that occurs, known ones by their default weight and before the others:
-    ``event``, ``n_events``, ``n_users``, ``n_items``, ``n_pairs`` (distinct users and items) and
+    ``event``, ``n_events``, ``n_users``, ``n_items``, ``n_pairs`` (distinct users and items),
     ``of_previous``, the share of the pairs of the row before that are among these, too (NaN in the
-    first row).
+    first row), and ``purchased``, the share of these pairs that were purchased, before or after
+    (NaN in a log without purchases).
     """
     table = events.to_pandas()
     known = [name for name in EVENT_WEIGHTS if name in set(table[EVENT])]
     names = known + sorted(set(table[EVENT]) - set(known))
+    all_pairs = pd.MultiIndex.from_frame(table[[USER_ID, ITEM_ID]])
+    bought = all_pairs[table[EVENT] == _PURCHASE].unique()
     rows, previous = [], None
     for name in names:
         part = table[table[EVENT] == name]
-        pairs = pd.MultiIndex.from_frame(part[[USER_ID, ITEM_ID]]).unique()
+        pairs = all_pairs[table[EVENT] == name].unique()
         on = np.nan if previous is None else float(previous.isin(pairs).mean())
         counts = (len(part), part[USER_ID].nunique(), part[ITEM_ID].nunique(), len(pairs))
-        rows.append((name, *counts, on))
+        rows.append((name, *counts, on, pairs.isin(bought).mean() if len(bought) else np.nan))
         previous = pairs
-    columns = [EVENT, "n_events", "n_users", "n_items", "n_pairs", "of_previous"]
+    columns = [EVENT, "n_events", "n_users", "n_items", "n_pairs", "of_previous", "purchased"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -123,7 +126,7 @@ def gini(popularity: pd.DataFrame) -> float:
 
     Returns
     -------
-    0 where all items have as many users, up to 1 - 1 / n where one of n items has all; NaN for none.
+    0 where all items have as many users, 1 - 1 / n where one of n items has all; NaN for no items.
     """
     if popularity.empty:
         return np.nan

@@ -33,9 +33,16 @@ def test_the_funnel_counts_pairs(events):
     found = behavior.funnel(events).set_index("event")
     assert found.index.tolist() == ["view", "cart", "purchase", "gift"]
     assert found.loc["view"].tolist()[:4] == [3, 1, 3, 3]
-    assert found.loc["purchase"].tolist() == [4, 2, 2, 3, 1.0]  # all that was in a cart
+    assert found.loc["purchase"].tolist() == [4, 2, 2, 3, 1.0, 1.0]  # all that was in a cart
+    assert found["purchased"].tolist() == pytest.approx([2 / 3, 1, 1, 0])
     assert found["of_previous"].tolist()[1] == pytest.approx(1 / 3)
     assert np.isnan(found["of_previous"].iloc[0])
+
+
+def test_a_funnel_without_purchases_leads_nowhere(events):
+    found = behavior.funnel(events.where(events.to_pandas()["event"].to_numpy() != "purchase"))
+    assert found["event"].tolist() == ["view", "cart", "gift"]
+    assert found["purchased"].isna().all()
 
 
 def test_a_pause_ends_a_session(events):

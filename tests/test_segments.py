@@ -52,7 +52,7 @@ def test_planted_tastes_are_found_and_told(planted):
 
 
 def test_typical_items_are_of_the_planted_kinds(planted):
-    model, catalog, taste = planted
+    model, catalog, _ = planted
     found = taste_segments(model, catalog, ["kind"], n_segments=3)
     typical = typical_items(model, found.users, n=5)
     assert typical["rank"].tolist() == [1, 2, 3, 4, 5] * 3

@@ -43,6 +43,8 @@ class ReportSection:
     plots
         What a plot shows, in words for those who cannot see it, to the plot. They stand side by
         side where there is room.
+    words
+        Columns of the table that hold words and no figures: they begin at the left.
     made
         Names and labels of the rows that are about generated pictures; they are marked.
 
@@ -61,6 +63,7 @@ class ReportSection:
     pictures: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     made: Collection[str] = ()
     plots: Mapping[str, Figure] = field(default_factory=dict)
+    words: Collection[str] = ()
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.table, 1):
