@@ -21,7 +21,17 @@ from settings import PLAIN
 from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
 
-COMMANDS = ("fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo", "doctor")
+COMMANDS = (
+    "inspect",
+    "fit",
+    "recommend",
+    "imagine",
+    "illustrate",
+    "evaluate",
+    "gallery",
+    "demo",
+    "doctor",
+)
 
 
 # Help ----------------------------------------------------------------------------------

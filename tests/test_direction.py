@@ -30,9 +30,9 @@ PIPELINE = {
 }
 MAY_IMPORT = PIPELINE | {
     "evaluation": " ".join(PIPELINE),
-    "display": " ".join(PIPELINE),
     "segments": " ".join(PIPELINE),
     "behavior": " ".join(PIPELINE),
+    "display": " ".join(PIPELINE) + " behavior segments",
     "tuning": " ".join(PIPELINE) + " evaluation",
     "datasets": "",
     "testing": " ".join(PIPELINE),

@@ -18,7 +18,7 @@ app = typer.Typer(
     name="prodgen-rec",
     help="From shop behaviour logs to recommendations and personalized product pictures.\n\n"
     "Start with `prodgen-rec demo`, which makes a small shop and runs everything on it. On your "
-    "own shop: `fit` once, then `recommend` and `imagine` for users, `evaluate` on held-out "
+    "own shop: `inspect` the log, `fit` once, then `recommend` and `imagine` for users, `evaluate` on held-out "
     "events, `gallery` to look at the pictures.",
     no_args_is_help=True,
     add_completion=False,
@@ -69,6 +69,76 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def inspect(
+    events: options.Events,
+    out: Annotated[Path, typer.Option(help="Folder to write to: index.html, behavior.json.")],
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            help="Item table: adds how much of the log it knows, and groups of like tastes.",
+            show_default="none",
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Photos of the items, as `fit` takes them.", show_default="none"),
+    ] = None,
+    attributes: Annotated[
+        str,
+        typer.Option(
+            help="Columns of the item table that describe items, such as `type,color`.",
+            metavar="NAME,…",
+            show_default="the first few of 2 to 60 different words",
+        ),
+    ] = "",
+    period_days: Annotated[
+        float | None,
+        typer.Option(
+            help="Length in days of the periods that are compared.",
+            show_default="1, 7 or 30, by the length of the log",
+            callback=options.positive,
+        ),
+    ] = None,
+    gap_minutes: Annotated[
+        float,
+        typer.Option(help="Pause in minutes that ends a session.", callback=options.positive),
+    ] = 30.0,
+    columns: options.Columns = "",
+    event_weights: options.EventWeights = "",
+    max_bad_fraction: options.MaxBad = 0.05,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    r"""Show what a log says, before any model, as one web page.
+
+    How far interest goes, what a visit looks like, who comes back, how unequal items are, how the
+    shop changes. The page is a single file that asks nothing of the network; `behavior.json`
+    holds its figures.
+
+    Example:
+
+        prodgen-rec inspect --events log.csv --items items.csv \
+            --photos photos/ --out behavior/
+    """
+    from prodgen_rec.cli import inspection
+
+    options.check_photos(items, photos)
+    report = Reporter(as_json=as_json, quiet=quiet)
+    page, figures = inspection.inspect(
+        events=events,
+        out=out,
+        items=items,
+        photos=photos,
+        attributes=attributes,
+        period_days=period_days,
+        gap_minutes=gap_minutes,
+        event_weights=event_weights,
+        inputs=Inputs(columns, max_bad_fraction, report),
+    )
+    report.result(figures, str(page))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from prodgen_rec.errors import ConfigError, EventsError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from prodgen_rec.catalog import Catalog
     from prodgen_rec.config import PersonalizerConfig
     from prodgen_rec.events import Events
     from prodgen_rec.interactions import Interactions
@@ -114,6 +115,34 @@ class Inputs:
             )
             self.report.say(f"  {log.report}")
         return log
+
+    def read_catalog(
+        self,
+        items: Path,
+        photos: Path | None,
+        *,
+        size: int,
+        cache: Path | None = None,
+        max_missing_fraction: float = 0.5,
+    ) -> Catalog:
+        """An item table and its photos, if there are any; says what was found."""
+        from prodgen_rec.catalog import read_catalog
+
+        mapping = self.columns_of(items, [columns.ITEM_ID])
+        if photos is not None and columns.PHOTO in self.mapping:
+            mapping[columns.PHOTO] = self.mapping[columns.PHOTO]
+        with self.report.step(f"reading {items}" + (f" and {photos}" if photos else "")):
+            catalog = read_catalog(
+                items,
+                photos,
+                size=size,
+                columns=mapping,
+                cache_dir=cache,
+                max_missing_fraction=max_missing_fraction,
+                progress=self.report.talks,
+            )
+            self.report.say(f"  {catalog.report.summary()}")
+        return catalog
 
     def read_history(self, path: Path, personalizer: Personalizer) -> Interactions:
         """Histories in a log, by the settings of a personalizer."""

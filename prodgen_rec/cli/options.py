@@ -32,6 +32,12 @@ def check_budget(minutes: float | None, steps: int | None) -> None:
         raise typer.BadParameter("--minutes and --steps are both given; give one of them.")
 
 
+def check_photos(items: Path | None, photos: Path | None) -> None:
+    """Refuse photos of nothing."""
+    if photos is not None and items is None:
+        raise typer.BadParameter("--photos are of items; give --items, too.")
+
+
 Events = Annotated[
     Path, typer.Option(help="Behaviour log: a CSV or Parquet file, a folder of them, or a glob.")
 ]

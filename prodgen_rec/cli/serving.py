@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from prodgen_rec.catalog import Catalog
     from prodgen_rec.interactions import Interactions
     from prodgen_rec.personalizer import Personalizer
 
@@ -55,7 +54,8 @@ def fit(
     check_folder(place.parent)
     work = place.with_name(f"{place.name}.training")
     log = inputs.read_log(events, settings)
-    catalog = _read_catalog(items, photos, settings.imagery.size, work / "photos", inputs)
+    size = settings.imagery.size
+    catalog = inputs.read_catalog(items, photos, size=size, cache=work / "photos")
     inputs.check_columns_found()
     start_tensorflow(report)
     with report.step("learning preferences and pictures"):
@@ -172,25 +172,6 @@ def _pictured(table: pd.DataFrame, images: npt.NDArray[np.uint8]) -> pd.DataFram
     """A table of pictures with these, as PNG, in its third column."""
     table.insert(2, columns.IMAGE, [png(image) for image in images])
     return table
-
-
-def _read_catalog(items: Path, photos: Path, size: int, cache: Path, inputs: Inputs) -> Catalog:
-    from prodgen_rec.catalog import read_catalog
-
-    mapping = inputs.columns_of(items, [columns.ITEM_ID])
-    if columns.PHOTO in inputs.mapping:
-        mapping[columns.PHOTO] = inputs.mapping[columns.PHOTO]
-    with inputs.report.step(f"reading {items} and {photos}"):
-        catalog = read_catalog(
-            items,
-            photos,
-            size=size,
-            columns=mapping,
-            cache_dir=cache,
-            progress=inputs.report.talks,
-        )
-        inputs.report.say(f"  {catalog.report.summary()}")
-    return catalog
 
 
 def _fitted(personalizer: Personalizer, report: Reporter) -> dict[str, Any]:

@@ -156,10 +156,10 @@ def _summary(figures: Mapping[str, Any]) -> dict[str, str]:
     """The figures that matter most; those that the log cannot tell are left out."""
     counts = {"Events": "n_events", "Users": "n_users", "Items": "n_items"}
     shares = {
-        "Of all possible pairs of user and item occur": "density",
-        "Of viewed pairs were purchased": "viewed_pairs_purchased",
-        "Of users came on more than one day": "users_again",
-        f"Of users have at least {_LEAST_ITEMS} items": "users_of_three_items",
+        "Possible pairs of user and item that occur": "density",
+        "Viewed pairs that were purchased": "viewed_pairs_purchased",
+        "Users who came on more than one day": "users_again",
+        f"Users with at least {_LEAST_ITEMS} items": "users_of_three_items",
     }
     told = {text: count(figures[name]) for text, name in counts.items()}
     return told | {
@@ -189,14 +189,9 @@ def _attributes(catalog: Catalog | None, wanted: Sequence[str] | None) -> list[s
     if wanted is not None:
         return list(wanted)
     texts = table.select_dtypes(["object", "string", "category", "bool"])
-    fitting = [
-        str(name) for name in texts if _FEWEST_VALUES <= _n_values(texts[name]) <= _MOST_VALUES
-    ]
-    return fitting[:_MOST_ATTRIBUTES]
-
-
-def _n_values(column: pd.Series) -> int:
-    return int(column.astype(str).nunique())
+    n_values = texts.astype(str).nunique()
+    fitting = texts.columns[n_values.between(_FEWEST_VALUES, _MOST_VALUES)]
+    return [str(name) for name in fitting[:_MOST_ATTRIBUTES]]
 
 
 def _segments(
