@@ -22,16 +22,8 @@ from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
 
 COMMANDS = (
-    "inspect",
-    "fit",
-    "recommend",
-    "imagine",
-    "illustrate",
-    "evaluate",
-    "gallery",
-    "demo",
-    "doctor",
-)
+    "inspect", "fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo", "doctor",
+)  # fmt: skip
 
 
 # Help ----------------------------------------------------------------------------------

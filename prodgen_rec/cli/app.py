@@ -18,8 +18,8 @@ app = typer.Typer(
     name="prodgen-rec",
     help="From shop behaviour logs to recommendations and personalized product pictures.\n\n"
     "Start with `prodgen-rec demo`, which makes a small shop and runs everything on it. On your "
-    "own shop: `inspect` the log, `fit` once, then `recommend` and `imagine` for users, `evaluate` on held-out "
-    "events, `gallery` to look at the pictures.",
+    "own shop: `inspect` the log, `fit` once, then `recommend` and `imagine` for users, "
+    "`evaluate` on held-out events, `gallery` to look at the pictures.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

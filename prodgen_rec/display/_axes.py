@@ -62,13 +62,16 @@ def bars(axes: Axes, shares: pd.Series, *, color: str = LINES[0], label: str = "
 
 def as_shares(axes: Axes, top: float | None = None) -> None:
     """Write the upright axis in percent, from 0."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_ylim(0, top)
+    axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: percent(value))
 
 
 def percent(share: float) -> str:
-    """A share as whole percent."""
-    return f"{100 * share:.0f} %"
+    """A share in percent, with as few digits as say it."""
+    return f"{round(100 * share, 1):g} %"
 
 
 def row_names(axes: Axes, names: pd.Series) -> None:
@@ -87,7 +90,9 @@ def dates(axes: Axes, starts: pd.Series) -> None:
 
 
 def legend(axes: Axes) -> None:
-    """Say under the axes what the colors are."""
+    """Say under the axes what the colors are, where there is more than one."""
+    if len(axes.get_legend_handles_labels()[1]) < 2:
+        return
     axes.figure.legend(
         loc="outside lower right", ncols=2, frameon=False, fontsize=SMALL, labelcolor=FAINT
     )

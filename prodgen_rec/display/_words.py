@@ -22,12 +22,14 @@ def number(value: float) -> str:
 def share(value: float) -> str:
     """A share as a percentage, a dash where there is none.
 
-    Near 0 and 1 it has a decimal, and what is not quite 1 never looks so.
+    Below a tenth it has a decimal, and what is not quite 1 never looks so.
     """
     if np.isnan(value):
         return NOTHING
+    if 0 < value < 0.001:
+        return f"{100 * value:.2g} %"
     percent = min(100 * value, 99.9) if value < 1 else 100.0
-    digits = 1 if 0 < percent < 9.95 or 90 < percent < 100 else 0
+    digits = 1 if 0 < percent < 9.95 or 99 < percent < 100 else 0
     return f"{percent:.{digits}f} %".replace(".0 ", " ")
 
 

@@ -49,8 +49,11 @@ def funnel_plot(funnel: pd.DataFrame, path: _To = None) -> Figure:
     figure, axes = new_axes(funnel, "Pairs of a user and an item that had each event")
     places, n_pairs = range(len(funnel)), funnel["n_pairs"].to_numpy()
     purchased = (funnel["purchased"].fillna(0) * n_pairs).to_numpy()
-    axes.barh(places, n_pairs, color=PALE, height=0.62, label="all")
-    axes.barh(places, purchased, color=LINES[0], height=0.62, label="also purchased")
+    bar: Any = {"height": 0.62}
+    color = PALE if purchased.any() else LINES[0]
+    axes.barh(places, n_pairs, color=color, label="all", **bar)
+    if purchased.any():
+        axes.barh(places, purchased, color=LINES[0], label="also purchased", **bar)
     row_names(axes, funnel[EVENT])
     for place, n in zip(places, n_pairs, strict=True):
         axes.annotate(f"{n:,}", (n, place), (5, 0), color=INK, **(_BESIDE | {"va": "center"}))
@@ -68,8 +71,10 @@ def session_size_plot(sessions: pd.DataFrame, path: _To = None) -> Figure:
     bought = sessions["purchased"]
     shares = _binned(sessions["n_items"], _COUNTS, _COUNT_NAMES)
     with_one = _binned(sessions["n_items"].where(bought), _COUNTS, _COUNT_NAMES) * bought.mean()
-    bars(axes, shares, color=PALE, label="without a purchase")
-    axes.bar(range(len(with_one)), with_one, color=LINES[0], width=0.8, label="with a purchase")
+    rest = "" if bought.all() else "without a purchase"
+    bars(axes, shares, color=PALE if bought.any() else LINES[0], label=rest)
+    if bought.any():
+        axes.bar(range(len(with_one)), with_one, color=LINES[0], width=0.8, label="with a purchase")
     legend(axes)
     return write_figure(figure, path)
 
@@ -100,7 +105,7 @@ def frequency_plot(users: pd.DataFrame, path: _To = None) -> Figure:
 
 def recency_plot(users: pd.DataFrame, path: _To = None) -> Figure:
     """Share of users seen in the last days of the log; of `recency_and_frequency`."""
-    words = {"x": "last days of the log", "y": "share of all users"}
+    words = {"x": "days before the last event of the log", "y": "share of all users"}
     figure, axes = new_axes(users, "Users who came in the last days", **words)
     days = np.sort(users["recency_days"].to_numpy())
     shares = np.arange(1, len(days) + 1) / len(days)
@@ -121,7 +126,7 @@ def concentration_plot(popularity: pd.DataFrame, path: _To = None) -> Figure:
     fifth = float(np.interp(0.2, places, shares))
     axes.plot(0.2, fifth, "o", color=LINES[1], markersize=5)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    said = f"20 % of the items: {percent(fifth)}"
+    said = f"20 % of the items: {100 * fifth:.0f} %"
     axes.annotate(said, (0.2, fifth), (8, -4), color=INK, bbox=white, **_BESIDE)
     axes.annotate("all items alike", (0.7, 0.7), (6, -4), color=FAINT, **_BESIDE)
     axes.set_xlim(0, 1)

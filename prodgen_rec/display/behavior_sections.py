@@ -64,7 +64,7 @@ def funnel_section(funnel: pd.DataFrame, n_users: int) -> ReportSection:
     return ReportSection(
         "How far does interest go?",
         note=note,
-        plots={"Pairs by event": plots.funnel_plot(funnel)},
+        plots={"Pairs by event": plots.funnel_plot(funnel)} if len(funnel) > 1 else {},
         table=rows("Event", funnel[EVENT], columns),
         terms=terms,
     )

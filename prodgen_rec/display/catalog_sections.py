@@ -53,7 +53,8 @@ def coverage_section(coverage: pd.DataFrame, catalog: Catalog) -> ReportSection:
     shown = {}
     note = f"The item table holds {count(len(catalog.items))} items"
     if catalog.report.n_photos:
-        note += f", {count(catalog.report.n_photos)} of them with a photo"
+        missing = len(catalog.items) - catalog.report.n_photos
+        note += f", {count(missing)} of them without a photo" if missing else ", all with a photo"
         columns["With a photo"] = coverage["with_photo"].map(share)
         shown = {"What the catalogue knows and can show": coverage_plot(coverage)}
     names = coverage["what"].str.capitalize().replace("Users", "Users with such an item")
@@ -73,7 +74,7 @@ def segments_section(
     told = description[(description["z"] >= _LEAST_Z) & (description["lift"] > 1)]
     words = [
         "; ".join(
-            f"{row.value} {share(row.share)} (× {row.lift:.1f})"
+            f"{row.value} {share(row.share)} (×{row.lift:.1f})".replace(" %", "\u00a0%")
             for row in told[told["segment"] == segment].head(_N_TELLING).itertuples()
         )
         or "nothing beyond chance"
@@ -93,9 +94,9 @@ def segments_section(
         shown["Lift of telling values by segment"] = segments_plot(description)
     return ReportSection(
         "Which tastes are there?",
-        note="Users whose preference vectors point the same way, and the words of the item table "
-        "that set them apart: the share of it in what the segment took, and how many times the "
-        "share among everybody. Pictures are of the items most typical of a segment.",
+        note=f"{count(len(users))} users of several items, in groups whose preference vectors "
+        "point the same way, and the words of the item table that set a group apart: their share "
+        "of what the group took, and how many times their share of what everybody took.",
         plots=shown,
         table=rows("Segment", pd.Series(sizes.index + 1), columns),
         words=["Takes more than others"],
