@@ -13,6 +13,8 @@ from prodgen_rec.errors import ConfigError
 from prodgen_rec.events import Events
 
 _PURCHASE = "purchase"
+_SHORTEST_DAYS, _LONGEST_DAYS = 0.001, 36_500
+_LONGEST_GAP = 1_000_000
 
 
 def funnel(events: Events) -> pd.DataFrame:
@@ -56,10 +58,12 @@ def sessions(events: Events, *, gap_minutes: float = 30.0) -> pd.DataFrame:
     Raises
     ------
     ConfigError
-        The gap is not above 0.
+        The gap is not above 0, or above 1,000,000.
     """
-    if not gap_minutes > 0:
-        raise ConfigError(f"gap_minutes = {gap_minutes!r}: expected more than 0")
+    if not 0 < gap_minutes <= _LONGEST_GAP:
+        raise ConfigError(
+            f"gap_minutes = {gap_minutes!r}: expected more than 0, at most {_LONGEST_GAP:,}"
+        )
     table = events.to_pandas().sort_values([USER_ID, TIMESTAMP], kind="stable")
     pause = table.groupby(USER_ID)[TIMESTAMP].diff()
     number = (pause.isna() | (pause > pd.Timedelta(minutes=gap_minutes))).cumsum()
@@ -140,7 +144,7 @@ def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
     Parameters
     ----------
     days
-        Length of a period, above 0; the first begins with the first event.
+        Length of a period, 0.001 to 36,500; the first begins with the first event.
 
     Returns
     -------
@@ -152,10 +156,10 @@ def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
     Raises
     ------
     ConfigError
-        The length is not above 0.
+        The length is out of range.
     """
-    if not days > 0:
-        raise ConfigError(f"days = {days!r}: expected more than 0")
+    if not _SHORTEST_DAYS <= days <= _LONGEST_DAYS:
+        raise ConfigError(f"days = {days!r}: expected {_SHORTEST_DAYS} to {_LONGEST_DAYS:,}")
     table, length = events.to_pandas(), pd.Timedelta(days=days)
     first = table[TIMESTAMP].min()
     period = (table[TIMESTAMP] - first) // length

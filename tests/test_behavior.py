@@ -128,8 +128,11 @@ def test_what_a_catalogue_shows(events):
     assert found.loc["users"].tolist() == [2, 1, 1]
 
 
-def test_lengths_must_be_positive(events):
+def test_lengths_must_be_in_range(events):
     with pytest.raises(ConfigError, match="gap_minutes = 0"):
         behavior.sessions(events, gap_minutes=0)
-    with pytest.raises(ConfigError, match="days = -1"):
-        behavior.drift(events, days=-1)
+    for days in (-1, 1e-9, 1e9, float("nan")):
+        with pytest.raises(ConfigError, match=r"days = \S+: expected 0.001 to 36,500"):
+            behavior.drift(events, days=days)
+    with pytest.raises(ConfigError, match="gap_minutes = 1e\\+18"):
+        behavior.sessions(events, gap_minutes=1e18)

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from pages import HOSTILE, Page, decoded
+from PIL import Image
 
 from prodgen_rec.display import ReportSection, write_report
 from prodgen_rec.errors import InputError
+from prodgen_rec.figures import write_figure
 
 
 def plain(n: int, height: int = 16, width: int = 16, *, level: int = 0) -> np.ndarray:
@@ -25,6 +28,12 @@ def page(folder: Path, *sections: ReportSection, **words: Any) -> Page:
     return Page(write_report(folder / "report.html", sections, **{"title": "Night"} | words))
 
 
+def plot(text: str) -> Figure:
+    figure = Figure((3, 2), dpi=50)
+    figure.subplots().set_title(text, parse_math=False)
+    return figure
+
+
 def section(text: str) -> ReportSection:
     """A section that shows one text wherever a text can be."""
     return ReportSection(
@@ -35,6 +44,8 @@ def section(text: str) -> ReportSection:
         terms={text: text},
         pictures={text: plain(1)},
         made=[text],
+        plots={text: plot(text)},
+        words=[text],
     )
 
 
@@ -47,7 +58,7 @@ def test_words_are_shown_and_never_obeyed(tmp_path, text):
     # Title, heading, note and summary of the page; heading and note of the section; column,
     # name and figure of the table; term and meaning; label of the pictures.
     assert hostile.texts.count(text) == 5 + 2 + 3 + 2 + 1
-    assert [image["alt"] for image in hostile.all("img")] == [f"Generated: {text}, 1"]
+    assert [image["alt"] for image in hostile.all("img")] == [text, f"Generated: {text}, 1"]
 
 
 def test_the_page_requests_nothing_and_runs_nothing(tmp_path):
@@ -82,6 +93,24 @@ def test_pictures_are_embedded_in_their_order(tmp_path):
     expected = [*pictures["first"], *pictures["second"]]
     for image, picture in zip(images, expected, strict=True):
         assert np.abs(decoded(image) - picture).max() <= 4
+
+
+def test_plots_are_embedded_at_their_size(tmp_path):
+    figure = plot("one")
+    (image,) = page(tmp_path, ReportSection("Plots", plots={"A plot": figure})).all("img")
+    assert image["alt"] == "A plot"
+    assert image["style"] == "width: 18.0rem"
+    assert image["src"].startswith("data:image/png;base64,")
+    write_figure(figure, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as written:
+        assert np.array_equal(decoded(image), np.asarray(written.convert("RGB")))
+
+
+def test_columns_of_words_are_marked(tmp_path):
+    table = [{"name": "a", "kind": "b", "n": "1"}]
+    shown = page(tmp_path, ReportSection("Table", table=table, words=["kind"]))
+    assert [cell.get("class") for cell in shown.all("td")] == ["words", None]
+    assert [cell.get("class") for cell in shown.all("th")] == [None, "words", None, None]
 
 
 def test_generated_rows_are_marked_in_words_and_others_are_not(tmp_path):

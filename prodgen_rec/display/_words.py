@@ -55,4 +55,5 @@ def spread_of(of: str, columns: dict[str, pd.Series]) -> list[dict[str, str]]:
 
 
 def days_of(days: float) -> str:
+    """A length of time in words."""
     return "one day" if days == 1 else f"{round(days, 1):g} days"

@@ -26,6 +26,7 @@ from prodgen_rec.segments import taste_segments, typical_items
 
 _DAY = pd.Timedelta(days=1)
 _PURCHASE = "purchase"
+_MOST_PERIODS = 1000
 _FACTORS = 32
 _MOST_SEGMENTS, _LEAST_USERS, _LEAST_ITEMS = 8, 25, 3
 _FEWEST_VALUES, _MOST_VALUES, _MOST_ATTRIBUTES = 2, 60, 4
@@ -87,7 +88,8 @@ def behavior_report(
     InputError
         There are no events.
     ConfigError
-        A length is not above 0, or the catalogue has no such attribute.
+        A length is out of range, there are more than 1,000 periods, or the catalogue has no such
+        attribute.
     """
     if len(events) == 0:
         raise InputError(f"there are no events in {events!r}; expected at least one")
@@ -96,7 +98,7 @@ def behavior_report(
     funnel, visits = behavior.funnel(events), behavior.sessions(events, gap_minutes=gap_minutes)
     times = events.to_pandas()[TIMESTAMP]
     of_days = bool((times == times.dt.floor("D")).all())
-    days = _period_days(times) if period_days is None else period_days
+    days = _period_days(times, period_days)
     drift = behavior.drift(events, days=days)
     last_days = (times.max() - drift["start"].iloc[-1]) / _DAY + of_days
     figures = _figures(events, users, visits, popularity) | _conversion(funnel)
@@ -173,9 +175,16 @@ def _note(figures: Mapping[str, Any], of_days: bool) -> str:
     return f"A behaviour log {span}{', in days' if of_days else ''}, before any model."
 
 
-def _period_days(times: pd.Series) -> float:
-    """Days, weeks or months, by how many of them the log has."""
+def _period_days(times: pd.Series, wanted: float | None) -> float:
+    """What is wanted; otherwise days, weeks or months, by how many of them the log has."""
     span = (times.max() - times.min()) / _DAY
+    if wanted is not None:
+        if span > _MOST_PERIODS * wanted:
+            raise ConfigError(
+                f"period_days = {wanted:g}: the log is of {span:,.0f} days, which makes more than "
+                f"{_MOST_PERIODS:,} periods; expected longer ones"
+            )
+        return wanted
     return 1.0 if span < 28 else 7.0 if span < 400 else 30.0
 
 
