@@ -144,7 +144,7 @@ def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
     Parameters
     ----------
     days
-        Length of a period, 0.001 to 36,500; the first begins with the first event.
+        Length of a period, 0.001 to 36,500; the first begins with the day (UTC) of the first event.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def drift(events: Events, *, days: float = 7.0) -> pd.DataFrame:
     if not _SHORTEST_DAYS <= days <= _LONGEST_DAYS:
         raise ConfigError(f"days = {days!r}: expected {_SHORTEST_DAYS} to {_LONGEST_DAYS:,}")
     table, length = events.to_pandas(), pd.Timedelta(days=days)
-    first = table[TIMESTAMP].min()
+    first = table[TIMESTAMP].min().floor("D")
     period = (table[TIMESTAMP] - first) // length
     numbers = pd.RangeIndex(int(period.max()) + 1 if len(table) else 0)
     n_events = period.value_counts().reindex(numbers, fill_value=0)

@@ -161,7 +161,7 @@ def popularity_section(popularity: pd.DataFrame) -> ReportSection:
 
 def drift_section(drift: pd.DataFrame, days: float, last_days: float) -> ReportSection:
     """How users and tastes change."""
-    note = f"Periods of {days_of(days)}, counted from the first event."
+    note = f"Periods of {days_of(days)}, counted from the day of the first event."
     if len(drift) == 1:
         note += " The log is of one period, so nothing can be compared."
     elif last_days < _WHOLE * days:
