@@ -34,13 +34,13 @@ def top_items_section(
         place = catalog.items.find(top[ITEM_ID].to_numpy())
         for name in attributes:
             said = catalog.attributes[name].iloc[place].where(place >= 0)
-            columns[name] = said.map(lambda one: NOTHING if pd.isna(one) else str(one))
+            columns[_heading(name)] = said.map(lambda one: NOTHING if pd.isna(one) else str(one))
         pictures = _photos("Photos", catalog, place)
     return ReportSection(
         "Which items are the most popular?",
         table=rows("Item", top[ITEM_ID], columns),
         pictures=pictures,
-        words=attributes,
+        words=[*map(_heading, attributes)],
     )
 
 
@@ -102,6 +102,11 @@ def segments_section(
         words=["Takes more than others"],
         pictures=pictures,
     )
+
+
+def _heading(attribute: str) -> str:
+    """Name of the column of an attribute: no other column has it, and a browser can break it."""
+    return f"Its {attribute.replace('_', ' ')}"
 
 
 def _photos(label: str, catalog: Catalog, place: npt.NDArray[np.int64]) -> dict[str, Any]:
