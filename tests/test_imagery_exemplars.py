@@ -84,19 +84,30 @@ def test_a_draw_depends_on_its_user_alone(order: list[int], n: int) -> None:
     assert (other != everyone).any()
 
 
-def test_what_a_user_took_is_drawn_more_often_as_if_its_score_were_higher() -> None:
+def test_what_a_user_took_is_drawn_more_often_than_the_best_item_whatever_its_score() -> None:
     scores = np.array([0.3, -0.1, 0.9, 0.4, 0.35])
-    taken = csr_array((np.ones(N_USERS), (np.arange(N_USERS), np.full(N_USERS, 1))), (N_USERS, 5))
+    users = np.arange(N_USERS)
+    places = (np.repeat(users, 2), np.tile([0, 1], N_USERS))
+    taken = csr_array((np.ones(2 * N_USERS), places), (N_USERS, 5))
     drawn = _exemplars(scores[:, None]).draw(
-        pa.array(np.arange(N_USERS)),
-        np.ones((N_USERS, 1), np.float32),
-        taken,
-        1,
-        seed=0,
-        guidance=1.0,
+        pa.array(users), np.ones((N_USERS, 1), np.float32), taken, 1, seed=0, guidance=1.0
     )
-    expected = np.exp(2.0 * (scores / scores.std() + [0, 1.5, 0, 0, 0]))
+    standardized = (scores - scores.max()) / scores.std()
+    standardized[:2] = 1.5
+    expected = np.exp(2.0 * standardized)
     np.testing.assert_allclose(_shares(drawn, 5), expected / expected.sum(), atol=0.015)
+
+
+def test_what_a_user_took_is_drawn_even_if_64_others_are_better() -> None:
+    scores = np.append(np.arange(1.0, 101.0), 0.0)
+    taken = csr_array((np.ones(N_USERS), (np.arange(N_USERS), np.full(N_USERS, 100))))
+    preferences = np.ones((N_USERS, 1), np.float32)
+    drawn = _exemplars(scores[:, None]).draw(
+        pa.array(np.arange(N_USERS)), preferences, taken, 2, seed=0, guidance=1.0
+    )
+    assert (drawn == 100).any(axis=1).mean() > 0.5
+    assert (drawn != 100).any(axis=1).all()
+    assert (drawn >= 36).all()
 
 
 def test_exemplars_that_nobody_took_are_refused() -> None:

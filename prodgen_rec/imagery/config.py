@@ -109,8 +109,8 @@ class ImageryConfig(ImageModelConfig):
     sharpness
         How much more often the items that suit a user best are taken for that; see `Exemplars`.
     familiarity
-        What it adds to an item's score there that the user took it, in standard deviations of
-        the scores of the items that suit the user best.
+        By how much an item that the user took counts for more there than the best one, in
+        standard deviations of the scores of the items that suit the user best.
     guidance
         How strongly pictures follow the preference unless a caller says otherwise: 0 ignores it,
         1 follows it, more exaggerates it.

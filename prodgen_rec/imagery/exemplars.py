@@ -30,7 +30,7 @@ Doubles = npt.NDArray[np.float64]
 
 _N_LISTED = 64
 """Best items of a user among which exemplars are drawn; what comes after hardly ever would be."""
-_ITEM, _SLOT, _WHETHER = np.arange(1, 4, dtype=np.uint64)[:, None, None]
+_ITEM, _SLOT, _WHETHER = np.arange(1, 4, dtype=np.uint64)[:, None]
 """Streams of random numbers of a user, told apart."""
 
 
@@ -52,7 +52,8 @@ class Exemplars:
     sharpness
         How much more often the items that suit a user best are drawn, above 0.
     familiarity
-        What it adds to an item's standardized score that the user took it, at least 0.
+        By how much the standardized score of every item that a user took is above the user's
+        best, at least 0.
 
     Raises
     ------
@@ -86,12 +87,13 @@ class Exemplars:
     ) -> npt.NDArray[np.int64]:
         """Draw n exemplars for each user.
 
-        With guidance 1 an item among a user's best 64 is drawn with a probability in proportion
-        to exp(sharpness · score), scores standardized over these 64 and raised by ``familiarity``
-        where the user took the item; with more, the sharpness is multiplied by it. With less, and
-        for users without a preference, so many of the exemplars are drawn by ``weights`` instead.
-        No item is drawn twice for a user while another is left among the best (the Gumbel trick
-        of Kool, van Hoof & Welling, ICML 2019).
+        With guidance 1 one of the items that the user took, and of the best 64 for the user, is
+        drawn with a probability in proportion to exp(sharpness · score). Scores are standardized
+        over the 64 and 0 for the best of them; of what the user took they are ``familiarity``.
+        With more guidance, the sharpness is multiplied by it. With less, and for users without a
+        preference, so many of the exemplars are drawn by ``weights`` instead. No item is drawn
+        twice for a user while another of these is left (the Gumbel trick of Kool, van Hoof &
+        Welling, ICML 2019).
 
         Parameters
         ----------
@@ -119,12 +121,13 @@ class Exemplars:
         drawn = self._popular(uniform_of(hash_pairs(slots, _SLOT)))
         rows = np.flatnonzero(follows.any(axis=1))
         if len(rows):
-            listed, score = self._listed(preferences[rows], taken[rows])
-            keys = hash_pairs(hash_pairs(users[rows], _ITEM), self._item_hashes[listed])
+            row, item, score = self._suited(preferences[rows], taken[rows])
+            keys = hash_pairs(hash_pairs(users[rows, 0], _ITEM)[row], self._item_hashes[item])
             chance = -np.log(-np.log(uniform_of(keys)))
-            key = self.sharpness * max(guidance, 1.0) * score + chance
-            order = np.argsort(-key, axis=1, kind="stable")[:, np.arange(n) % listed.shape[1]]
-            suited = np.take_along_axis(listed, order, axis=1)
+            order = np.lexsort((-self.sharpness * max(guidance, 1.0) * score - chance, row))
+            n_suited = np.bincount(row)[:, None]
+            first = np.cumsum(n_suited, axis=0) - n_suited
+            suited = item[order[first + np.arange(n) % n_suited]]
             drawn[rows] = np.where(follows[rows], suited, drawn[rows])
         return drawn
 
@@ -133,15 +136,22 @@ class Exemplars:
         index = np.searchsorted(edges, points * edges[-1], side="right")
         return np.asarray(np.minimum(index, np.flatnonzero(self.weights)[-1]), np.int64)
 
-    def _listed(
+    def _suited(
         self, preferences: Floats, taken: csr_array
-    ) -> tuple[npt.NDArray[np.int64], Doubles]:
-        """The best items of each user, and their standardized scores with what is familiar."""
-        listed, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Doubles]:
+        """User, item and score of what each user took, and of the best items besides."""
+        best, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
         spread = score.std(axis=1, keepdims=True)
         standardized = (score - score[:, :1]) / np.where(spread > 0, spread, 1.0)
-        familiar = np.take_along_axis(taken.toarray() > 0, listed, axis=1)
-        return listed, standardized + self.familiarity * familiar
+        own_row, own = (taken > 0).nonzero()
+        row = np.repeat(np.arange(len(best)), best.shape[1])
+        n_items = np.int64(len(self.items))
+        besides = ~np.isin(row * n_items + best.ravel(), own_row * n_items + own)
+        return (
+            np.concatenate([own_row, row[besides]]),
+            np.concatenate([own, best.ravel()[besides]]),
+            np.concatenate([np.full(len(own), self.familiarity), standardized.ravel()[besides]]),
+        )
 
     @cached_property
     def _item_hashes(self) -> Hashes:
