@@ -159,7 +159,7 @@ class _Candidates:
         )
 
     def _drawn(self, rows: npt.NDArray[np.int64], attempt: int) -> Floats:
-        """Candidates (n_rows, n · pool, latent_size), others at every attempt."""
+        """Candidates (n_rows, n · pool, latent_size), farther from photos at every attempt."""
         model, wish = self.learned.model, self.wish.of(rows)
         n = wish.n * wish.pool
         ids = self.user_ids.take(pa.array(rows))
@@ -170,10 +170,10 @@ class _Candidates:
                 ids,
                 self.vectors[rows],
                 wish.taken,
-                (attempt + 1) * n,
+                n,
                 seed=wish.seed,
                 guidance=wish.guidance,
-            )[:, attempt * n :]
+            )
             exemplars = wish.exemplars.latents[index.ravel()]
         drawn = model.sample_latents(
             np.repeat(self.vectors[rows], n, axis=0),
@@ -181,7 +181,7 @@ class _Candidates:
             guidance=wish.guidance,
             codes=np.repeat(wish.codes, n, axis=0),
             exemplars=exemplars,
-            likeness=wish.likeness,
+            likeness=wish.likeness * (1 - attempt / (_MOST_ROUNDS + 1)),
         )
         return drawn.reshape(len(rows), n, model.latent_size)
 
