@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdMap
-from prodgen_rec.imagery.exemplars import Exemplars
+from prodgen_rec.imagery.exemplars import Exemplars, representatives
 from prodgen_rec.imagery.priors import Begin, FlowPrior
 
 N_USERS, LATENT = 20_000, 8
@@ -108,6 +108,34 @@ def test_what_a_user_took_is_drawn_even_if_64_others_are_better() -> None:
     assert (drawn == 100).any(axis=1).mean() > 0.5
     assert (drawn != 100).any(axis=1).all()
     assert (drawn >= 36).all()
+
+
+def test_of_what_a_user_took_representatives_come_first() -> None:
+    exemplars = _exemplars(np.arange(7.0)[:, None])
+    kinds = np.repeat(np.eye(LATENT)[:3], [3, 2, 1], axis=0)  # three dresses, two shirts, a hat
+    exemplars.latents[:6] = 10 * kinds + 0.1 * exemplars.latents[:6]
+    taken = csr_array(np.tile([1.0] * 6 + [0], (200, 1)))
+    drawn = exemplars.draw(
+        pa.array(np.arange(200)), np.ones((200, 1), np.float32), taken, 3, seed=0, guidance=50.0
+    )
+    assert (drawn == drawn[0]).all()
+    assert [{0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 2}[item] for item in drawn[0]] == [0, 1, 2]
+
+
+@given(st.integers(1, 6), st.integers(0, 2**32))
+def test_the_next_representative_raises_likeness_to_the_nearest_most(n: int, seed: int) -> None:
+    directions = np.random.default_rng(seed).normal(size=(6, 3)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    picks = representatives(directions, n)
+    assert len(set(picks)) == n
+    likeness = directions.astype(float) @ directions.T
+    for k, pick in enumerate(picks):
+        covered = [
+            np.append(likeness[picks[:k]], likeness[[other]], axis=0).max(axis=0).sum()
+            for other in range(6)
+        ]
+        left = [other for other in range(6) if other not in picks[:k]]
+        assert covered[pick] >= max(covered[other] for other in left) - 1e-5
 
 
 def test_exemplars_that_nobody_took_are_refused() -> None:

@@ -151,7 +151,7 @@ class ImageryConfig(ImageModelConfig):
     prior_width: int = Field(default=352, ge=8)
     prior_depth: int = Field(default=4, ge=1)
     flow_steps: int = Field(default=4, ge=1, le=64)
-    likeness: float = Field(default=0.4, ge=0, lt=1)
+    likeness: float = Field(default=0.5, ge=0, lt=1)
     sharpness: float = Field(default=3.0, gt=0)
     familiarity: float = Field(default=4.0, ge=0)
     guidance: float = Field(default=2.0, ge=0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ Doubles = npt.NDArray[np.float64]
 
 _N_LISTED = 64
 """Best items of a user among which exemplars are drawn; what comes after hardly ever would be."""
+_N_COMPARED = 256
+"""Items that a user took among which representatives are found."""
 _ITEM, _SLOT, _WHETHER = np.arange(1, 4, dtype=np.uint64)[:, None]
 """Streams of random numbers of a user, told apart."""
 
@@ -89,7 +92,9 @@ class Exemplars:
 
         With guidance 1 one of the items that the user took, and of the best 64 for the user, is
         drawn with a probability in proportion to exp(sharpness · score). Scores are standardized
-        over the 64 and 0 for the best of them; of what the user took they are ``familiarity``.
+        over the 64 and 0 for the best of them; of what the user took they are ``familiarity``, and
+        which of these is drawn is not left to chance: those that stand best for the others come
+        first, see `representatives`.
         With more guidance, the sharpness is multiplied by it. With less, and for users without a
         preference, so many of the exemplars are drawn by ``weights`` instead. No item is drawn
         twice for a user while another of these is left (the Gumbel trick of Kool, van Hoof &
@@ -124,6 +129,7 @@ class Exemplars:
             row, item, score = self._suited(preferences[rows], taken[rows])
             keys = hash_pairs(hash_pairs(users[rows, 0], _ITEM)[row], self._item_hashes[item])
             chance = -np.log(-np.log(uniform_of(keys)))
+            self._favor_representatives(chance, taken[rows], n)
             order = np.lexsort((-self.sharpness * max(guidance, 1.0) * score - chance, row))
             n_suited = np.bincount(row)[:, None]
             first = np.cumsum(n_suited, axis=0) - n_suited
@@ -153,6 +159,51 @@ class Exemplars:
             np.concatenate([np.full(len(own), self.familiarity), standardized.ravel()[besides]]),
         )
 
+    def _favor_representatives(self, chance: Doubles, taken: csr_array, n: int) -> None:
+        """Give the best chances of a user's own items, which come first, to representative ones."""
+        own_row, own = (taken > 0).nonzero()
+        edges = np.searchsorted(own_row, np.arange(taken.shape[0] + 1))
+        for start, end in pairwise(edges):
+            luckiest_first = start + np.argsort(-chance[start:end], kind="stable")
+            some, others = np.split(luckiest_first, [_N_COMPARED])
+            first = representatives(self._directions[own[some]], n)
+            order = np.concatenate([some[first], np.delete(some, first), others])
+            chance[order] = chance[luckiest_first]
+
+    @cached_property
+    def _directions(self) -> Floats:
+        centred = self.latents - self.latents.mean(axis=0)
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        return np.asarray(centred / np.where(lengths > 0, lengths, 1.0), np.float32)
+
     @cached_property
     def _item_hashes(self) -> Hashes:
         return hash_ids(self.items.arrow, 0)
+
+
+def representatives(directions: Floats, n: int) -> npt.NDArray[np.int64]:
+    """Items that stand for all, one after the other.
+
+    The next one raises the sum of all items' likeness to the nearest one picked by most; this
+    greedy pick of medoids is that of Nemhauser, Wolsey & Fisher (Mathematical Programming 1978).
+
+    Parameters
+    ----------
+    directions
+        Unit vectors (n_items, d); likeness is their inner product.
+    n
+        Items, at most; of fewer, all.
+
+    Returns
+    -------
+    int64 (min(n, n_items),), places in ``directions``; equals go to the earlier one.
+    """
+    likeness = directions @ directions.T
+    nearest = np.full(len(likeness), -1.0, np.float32)
+    picks: list[int] = []
+    for _ in range(min(n, len(likeness))):
+        sums = np.maximum(likeness, nearest).sum(axis=1)
+        sums[picks] = -np.inf
+        picks.append(int(np.argmax(sums)))
+        nearest = np.maximum(nearest, likeness[picks[-1]])
+    return np.array(picks, np.int64)
