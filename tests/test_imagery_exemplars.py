@@ -126,12 +126,13 @@ def test_of_what_a_user_took_representatives_come_first() -> None:
 def test_the_next_representative_raises_likeness_to_the_nearest_most(n: int, seed: int) -> None:
     directions = np.random.default_rng(seed).normal(size=(6, 3)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    picks = representatives(directions, n)
+    weights = np.arange(1.0, 7.0, dtype=np.float32)
+    picks = representatives(directions, weights, n)
     assert len(set(picks)) == n
     likeness = directions.astype(float) @ directions.T
     for k, pick in enumerate(picks):
         covered = [
-            np.append(likeness[picks[:k]], likeness[[other]], axis=0).max(axis=0).sum()
+            np.append(likeness[picks[:k]], likeness[[other]], axis=0).max(axis=0) @ weights
             for other in range(6)
         ]
         left = [other for other in range(6) if other not in picks[:k]]

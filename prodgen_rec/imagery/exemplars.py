@@ -93,8 +93,8 @@ class Exemplars:
         With guidance 1 one of the items that the user took, and of the best 64 for the user, is
         drawn with a probability in proportion to exp(sharpness · score). Scores are standardized
         over the 64 and 0 for the best of them; of what the user took they are ``familiarity``, and
-        which of these is drawn is not left to chance: those that stand best for the others come
-        first, see `representatives`.
+        which of these is drawn is not left to chance: those that stand best for all, weighted by
+        evidence, come first, see `representatives`.
         With more guidance, the sharpness is multiplied by it. With less, and for users without a
         preference, so many of the exemplars are drawn by ``weights`` instead. No item is drawn
         twice for a user while another of these is left (the Gumbel trick of Kool, van Hoof &
@@ -107,7 +107,7 @@ class Exemplars:
         preferences
             float32 (n_users, d); a row of zeros is no preference.
         taken
-            Shape (n_users, n_items), above 0 where a user took an item.
+            float32 (n_users, n_items), evidence, above 0 where a user took an item.
         n
             Exemplars per user; the first ones stay when more are drawn.
         seed
@@ -162,11 +162,12 @@ class Exemplars:
     def _favor_representatives(self, chance: Doubles, taken: csr_array, n: int) -> None:
         """Give the best chances of a user's own items, which come first, to representative ones."""
         own_row, own = (taken > 0).nonzero()
+        evidence = taken.data[taken.data > 0]
         edges = np.searchsorted(own_row, np.arange(taken.shape[0] + 1))
         for start, end in pairwise(edges):
             luckiest_first = start + np.argsort(-chance[start:end], kind="stable")
             some, others = np.split(luckiest_first, [_N_COMPARED])
-            first = representatives(self._directions[own[some]], n)
+            first = representatives(self._directions[own[some]], evidence[some], n)
             order = np.concatenate([some[first], np.delete(some, first), others])
             chance[order] = chance[luckiest_first]
 
@@ -181,16 +182,18 @@ class Exemplars:
         return hash_ids(self.items.arrow, 0)
 
 
-def representatives(directions: Floats, n: int) -> npt.NDArray[np.int64]:
+def representatives(directions: Floats, weights: Floats, n: int) -> npt.NDArray[np.int64]:
     """Items that stand for all, one after the other.
 
-    The next one raises the sum of all items' likeness to the nearest one picked by most; this
+    The next one raises the weighted sum of all items' likeness to the nearest pick by most; this
     greedy pick of medoids is that of Nemhauser, Wolsey & Fisher (Mathematical Programming 1978).
 
     Parameters
     ----------
     directions
         Unit vectors (n_items, d); likeness is their inner product.
+    weights
+        Shape (n_items,), above 0: how much an item wants to be stood for.
     n
         Items, at most; of fewer, all.
 
@@ -202,7 +205,7 @@ def representatives(directions: Floats, n: int) -> npt.NDArray[np.int64]:
     nearest = np.full(len(likeness), -1.0, np.float32)
     picks: list[int] = []
     for _ in range(min(n, len(likeness))):
-        sums = np.maximum(likeness, nearest).sum(axis=1)
+        sums = np.maximum(likeness, nearest) @ weights
         sums[picks] = -np.inf
         picks.append(int(np.argmax(sums)))
         nearest = np.maximum(nearest, likeness[picks[-1]])
