@@ -168,7 +168,7 @@ class Fitted:
             IdMap(items.arrow.filter(pa.array(fits))),
             self.recommender.item_vectors_[place[fits]],
             self.item_latents[fits],
-            weights[fits],
+            np.sqrt(weights[fits]),  # a shop is more than its best sellers
             self.config.imagery.sharpness,
             self.config.imagery.familiarity,
         )
