@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         ItemFeatures,
         ItemKNN,
         Popularity,
+        Quota,
         Recommender,
         align,
     )
@@ -97,6 +98,7 @@ else:
                 "ItemFeatures",
                 "ItemKNN",
                 "Popularity",
+                "Quota",
                 "Recommender",
                 "align",
             ],
@@ -125,6 +127,7 @@ __all__ = [
     "Personalizer",
     "PersonalizerConfig",
     "Popularity",
+    "Quota",
     "Recommender",
     "__version__",
     "align",

@@ -25,7 +25,7 @@ from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 from prodgen_rec.personalizer.results import Illustrated, Imagined, UserVectors
 from prodgen_rec.preferences import ALS
-from prodgen_rec.preferences.filters import Blocked, checked_count
+from prodgen_rec.preferences.filters import Blocked, Quota, checked_count
 
 if TYPE_CHECKING:
     from prodgen_rec.imagery import ConditionalVAE
@@ -178,6 +178,7 @@ class Personalizer:
         exclude_seen: bool = True,
         candidates: Iterable[Any] | None = None,
         blocked: Blocked | None = None,
+        quota: Quota | None = None,
         cold: Cold = "error",
     ) -> pd.DataFrame:
         """Best n items for each user, exactly, over the whole catalogue.
@@ -190,7 +191,7 @@ class Personalizer:
             Items per user, at least 1.
         events
             Histories that take the place of those of the fit: newer ones, or of new users.
-        exclude_seen, candidates, blocked
+        exclude_seen, candidates, blocked, quota
             See `Recommender.recommend`.
         cold
             Users without a usable history are an error, or get the popular items.
@@ -215,6 +216,7 @@ class Personalizer:
                 exclude_seen=exclude_seen,
                 candidates=candidates,
                 blocked=blocked,
+                quota=quota,
                 history=history.for_users(history.users.arrow.filter(pa.array(mask))),
             )
             for recommender, mask in (

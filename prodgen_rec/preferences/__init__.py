@@ -11,6 +11,7 @@
 - `EASE`: the linear autoencoder in closed form.
 - `ItemKNN`: nearest neighbors among items.
 - `ItemFeatures`: what is known of items besides who took them, for all of these to learn from.
+- `Quota`: at most so many items of a group in a list.
 - `align`: the vectors of a new fit, turned to where those of an old one are.
 - `UserSolver`: exact user vectors for given item vectors, and each without one of its pairs.
 - `top_n`: exact best items by inner product over a whole catalogue.
@@ -21,6 +22,7 @@ from prodgen_rec.preferences.als import ALS
 from prodgen_rec.preferences.base import Recommender
 from prodgen_rec.preferences.bpr import BPR
 from prodgen_rec.preferences.features import ItemFeatures
+from prodgen_rec.preferences.filters import Quota
 from prodgen_rec.preferences.graph_filter import GraphFilter
 from prodgen_rec.preferences.item_based import EASE, ItemKNN, ItemRecommender
 from prodgen_rec.preferences.linear import LinearRecommender
@@ -39,6 +41,7 @@ __all__ = [
     "ItemRecommender",
     "LinearRecommender",
     "Popularity",
+    "Quota",
     "Recommender",
     "UserSolver",
     "VectorRecommender",

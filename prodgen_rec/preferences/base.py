@@ -21,7 +21,8 @@ from prodgen_rec.errors import InputError, NotFittedError, UnknownIdError
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.features import ItemFeatures
-from prodgen_rec.preferences.filters import Blocked, Filters, checked_count
+from prodgen_rec.preferences.filters import Blocked, Filters, Quota, checked_count
+from prodgen_rec.preferences.quota import best_within_quota
 from prodgen_rec.preferences.space import Space
 from prodgen_rec.preferences.store import load_state, save_state
 
@@ -146,6 +147,7 @@ class Recommender(ABC):
         exclude_seen: bool = True,
         candidates: Iterable[Any] | None = None,
         blocked: Blocked | None = None,
+        quota: Quota | None = None,
         history: Interactions | None = None,
     ) -> pd.DataFrame:
         """Best n items for each user, exactly, over the whole catalogue.
@@ -163,6 +165,8 @@ class Recommender(ABC):
             cannot be, and are ignored.
         blocked
             Raw ids of items that nobody gets, or a mapping from user id to such ids.
+        quota
+            At most so many items of a group in each list.
         history
             Takes the place of what was fitted: what users like follows from it, and what it holds
             is what they have seen. For newer histories and for new users.
@@ -193,7 +197,16 @@ class Recommender(ABC):
             blocked=blocked,
         )
         filters.check(n)
-        index, score = self._best(rows if history is None else None, seen, n, filters)
+
+        def best(
+            some: npt.NDArray[np.int64], n: int, filters: Filters
+        ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+            return self._best(rows[some] if history is None else None, seen[some], n, filters)
+
+        if quota is None:
+            index, score = best(np.arange(len(rows)), n, filters)
+        else:
+            index, score = best_within_quota(best, n, filters, quota.codes(items), quota.most)
         return pd.DataFrame(
             {
                 columns.USER_ID: record.users.take(np.repeat(rows, n)),

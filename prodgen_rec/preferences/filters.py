@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array
 
@@ -18,6 +19,40 @@ from prodgen_rec.ids import IdMap, as_id_array, like
 
 Blocked = Iterable[Any] | Mapping[Any, Iterable[Any]]
 """Item ids that nobody gets, or for each user id the item ids that this user does not get."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """At most so many items of one group in a list.
+
+    Parameters
+    ----------
+    groups
+        Raw item id to its group, any value that can be compared for equality, such as a column
+        of a catalogue (``dict(zip(ids, column))``). Items without one, or whose group is empty, are
+        not limited.
+    most
+        Items of one group in the list of a user, at least 1.
+
+    Raises
+    ------
+    InputError
+        ``most`` is no whole number, or below 1.
+    """
+
+    groups: Mapping[Any, Any]
+    most: int
+
+    def __post_init__(self) -> None:
+        checked_count(self.most, "items of a group")
+
+    def codes(self, items: IdMap) -> npt.NDArray[np.int64]:
+        """Group of each item by number, shape (n_items,), -1 where it is not limited."""
+        codes, _ = pd.factorize(pd.Series(list(self.groups.values()), dtype=object))
+        place = items.find(like(as_id_array(list(self.groups), "items of groups"), items.arrow))
+        of_items = np.full(len(items), -1, np.int64)
+        of_items[place[place >= 0]] = codes[place >= 0]
+        return of_items
 
 
 def checked_count(n: int, what: str) -> int:
@@ -109,6 +144,21 @@ class Filters:
         """Pairs that are seen or blocked for the user, bool, shape (n_users, n_items)."""
         return self.seen + self.blocked_for_user
 
+    @cached_property
+    def left(self) -> npt.NDArray[np.int64]:
+        """How many items each user may get, shape (n_users,)."""
+        return np.asarray(self.allowed.sum() - self.excluded @ self.allowed.astype(np.int64))
+
+    def for_rows(self, rows: npt.NDArray[np.int64]) -> Filters:
+        """The same for some of the users."""
+        return Filters(
+            self.users.take(pa.array(rows)),
+            self.candidates,
+            self.blocked,
+            self.seen[rows],
+            self.blocked_for_user[rows],
+        )
+
     def check(self, n: int) -> None:
         """Refuse a request for more items than are left.
 
@@ -117,10 +167,9 @@ class Filters:
         InputError
             Names the first user with fewer than n items left, and where the others went.
         """
-        n_items = len(self.candidates)
+        n_items, left = len(self.candidates), self.left
         if n > n_items:
             raise InputError(f"n = {n}, but the catalogue has {n_items} items; ask for fewer")
-        left = self.allowed.sum() - self.excluded @ self.allowed.astype(np.int64)
         if (left < n).any():
             row = int(np.argmax(left < n))
             raise InputError(
