@@ -170,7 +170,8 @@ class ALS(VectorRecommender):
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         self.alpha_ = _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
-        evidence = vstack([evidence, features], format="csr")
+        if features.shape[0]:  # otherwise spare the memory of a copy
+            evidence = vstack([evidence, features], format="csr")
         with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
             model = AlternatingLeastSquares(
                 factors=self.factors,
@@ -232,10 +233,15 @@ def _signed_confidence(matrix: csr_array, alpha: float) -> csr_matrix:
     A pair of no net evidence has c = 1 and p = 0, as if it had never been recorded; an
     explicit zero would be read as c = 0, so it is left out.
     """
-    evidence = matrix.astype(np.float32)
-    confidence = np.sign(evidence.data) * (1 + np.float32(alpha) * np.abs(evidence.data))
-    signed = csr_matrix((confidence, evidence.indices, evidence.indptr), shape=evidence.shape)
-    signed.eliminate_zeros()
+    confidence = np.abs(matrix.data)
+    confidence *= np.float32(alpha)
+    confidence += 1
+    np.copysign(confidence, matrix.data, out=confidence)
+    signed = csr_matrix((confidence, matrix.indices, matrix.indptr), shape=matrix.shape)
+    if not matrix.data.all():
+        signed = signed.copy()  # the indices are the caller's
+        signed.data[matrix.data == 0] = 0
+        signed.eliminate_zeros()
     return signed
 
 
