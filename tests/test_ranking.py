@@ -255,3 +255,30 @@ def test_comparisons_that_make_no_sense_are_refused():
         mean_interval([])
     with pytest.raises(ConfigError, match="level is 95"):
         mean_interval([1.0], level=95)
+
+
+def test_a_segment_is_judged_as_if_its_users_were_all():
+    rng = np.random.default_rng(4)
+    ranked = {user: list(rng.permutation(N_ITEMS)[:5]) for user in range(30)}
+    taken = {user: list(rng.permutation(N_ITEMS)[:3]) for user in range(30)}
+    report = evaluate_ranking(lists_of(ranked), holdout_of(taken), k=[2, 5])
+    segments = pd.Series({user: ["loyal", "new", None][user % 3] for user in range(40)})
+    table = report.by_segment(segments)
+    assert table["segment"].unique().tolist() == ["loyal", "new"]
+    for segment, rest in (("loyal", 0), ("new", 1)):
+        own = [user for user in range(30) if user % 3 == rest]
+        alone = evaluate_ranking(
+            lists_of({user: ranked[user] for user in own}),
+            holdout_of({user: taken[user] for user in own}),
+            k=[2, 5],
+        )
+        of_segment = table[table["segment"] == segment].drop(columns="segment")
+        pd.testing.assert_frame_equal(of_segment.reset_index(drop=True), alone.table())
+
+
+def test_segments_of_other_users_or_of_one_twice_are_refused():
+    report = evaluate_ranking(lists_of({1: [1]}), holdout_of({1: [1]}), k=1)
+    with pytest.raises(InputError, match=r"none of the 1 users .* among the 1 with a segment"):
+        report.by_segment(pd.Series({2: "new"}))
+    with pytest.raises(InputError, match="user 1 has more than one segment"):
+        report.by_segment(pd.Series(["new", "old"], index=[1, 1]))

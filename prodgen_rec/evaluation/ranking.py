@@ -77,6 +77,48 @@ class RankingReport:
             rows.append(("coverage", depth, share, np.nan, np.nan, self.n_users))
         return pd.DataFrame(rows, columns=["metric", "k", "value", "low", "high", "n_users"])
 
+    def by_segment(self, segments: pd.Series, *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+        """For whom the lists are good: the metrics of each segment of users.
+
+        Parameters
+        ----------
+        segments
+            Segment of each user, indexed by ``user_id``: new and loyal ones, tastes, markets.
+            Users of the hold-out without one, or an empty one, are left out.
+        n_boot, seed
+            As in `mean_interval`.
+
+        Returns
+        -------
+        One row per segment, metric and cut-off, segments sorted: ``segment, metric, k, value, low,
+        high, n_users``.
+
+        Raises
+        ------
+        InputError
+            A user is named twice, or no user of the hold-out has a segment.
+        """
+        if not segments.index.is_unique:
+            again = segments.index[segments.index.duplicated()][0]
+            raise InputError(
+                f"user {again!r} has more than one segment; expected one for each user"
+            )
+        of_users = segments.reindex(self.per_user.index).dropna()
+        if of_users.empty:
+            raise InputError(
+                f"none of the {self.n_users} users of the hold-out is among the {len(segments)} "
+                "with a segment; the index of segments must hold their ids, of the same kind"
+            )
+        rows = []
+        for segment, values in self.per_user.loc[of_users.index].groupby(of_users.to_numpy()):
+            found = mean_intervals(values.to_numpy(), n_boot=n_boot, seed=seed)
+            for name, interval in zip(values, found, strict=True):
+                metric, k = name.split("@")
+                figures = (interval.value, interval.low, interval.high, interval.n)
+                rows.append((segment, metric, int(k), *figures))
+        columns = ["segment", "metric", "k", "value", "low", "high", "n_users"]
+        return pd.DataFrame(rows, columns=columns)
+
     def to_dict(self) -> dict[str, Any]:
         """All figures but the per-user ones, in JSON's own types."""
         return {
