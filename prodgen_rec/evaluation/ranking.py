@@ -99,10 +99,8 @@ class RankingReport:
             A user is named twice, or no user of the hold-out has a segment.
         """
         if not segments.index.is_unique:
-            again = segments.index[segments.index.duplicated()][0]
-            raise InputError(
-                f"user {again!r} has more than one segment; expected one for each user"
-            )
+            again = segments.index[segments.index.duplicated()].tolist()[0]
+            raise InputError(f"user {again!r} has more than one segment; expected one for each")
         of_users = segments.reindex(self.per_user.index).dropna()
         if of_users.empty:
             raise InputError(
