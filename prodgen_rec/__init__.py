@@ -17,7 +17,8 @@ In the order in which data flows:
 
 - `ALS` learns a preference vector for every user and item, `BPR` learns them from comparisons,
   `GraphFilter` finds them in closed form; `EASE` and `ItemKNN` weigh items by items, and
-  `Popularity` is the baseline. Each is a `Recommender`: fit, recommend, save, load.
+  `Popularity` is the baseline. Each is a `Recommender`: fit, recommend, save, load; a `Quota`
+  limits how many items of a group a list may hold.
 - `ItemFeatures` tells them what is known of items besides who took them, and `tune` searches for
   their hyper-parameters. `align` turns the vectors of a new fit to those of an old one.
 

@@ -110,7 +110,7 @@ class RankingReport:
         rows = []
         for segment, values in self.per_user.loc[of_users.index].groupby(of_users.to_numpy()):
             found = mean_intervals(values.to_numpy(), n_boot=n_boot, seed=seed)
-            for name, interval in zip(values, found, strict=True):
+            for name, interval in zip(self.intervals, found, strict=True):
                 metric, k = name.split("@")
                 figures = (interval.value, interval.low, interval.high, interval.n)
                 rows.append((segment, metric, int(k), *figures))
