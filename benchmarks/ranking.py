@@ -5,8 +5,8 @@
 The data is not part of this project: PRODGEN_REC_DATA names the folder that holds hm_fashion,
 gowalla and online_retail; MovieLens-100K comes with the package recbole
 (``pip install --no-deps recbole``), and is split as Recommenders' benchmark does. What is absent is
-skipped. Settings were found by hand, see docs/experiments.md, unless ``--tune`` says how many trials
-may look for better ones, inside the training data:
+skipped. Settings were found by hand, see docs/experiments.md, unless ``--tune`` says how many
+trials may look for better ones, inside the training data:
 
     python benchmarks/ranking.py movies --models ALS --tune 40 --seeds 0 1 2
 """
@@ -29,7 +29,6 @@ import prodgen_rec as pg
 from prodgen_rec.evaluation.bootstrap import mean_interval
 from prodgen_rec.evaluation.ranking import RankingReport, compare, evaluate_ranking
 from prodgen_rec.ids import IdMap
-
 
 Models = Mapping[str, tuple[pg.Recommender, pg.ItemFeatures | None]]
 
