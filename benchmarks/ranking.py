@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="some of them; by default all")
     parser.add_argument("--tune", type=int, metavar="TRIALS", help="look for settings")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the search")
+    parser.add_argument("--holdouts", type=int, default=1, help="of the search")
     arguments = parser.parse_args()
     data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data"))
     for name in arguments.logs:
@@ -60,11 +61,11 @@ def main() -> None:
         if arguments.models:
             log.models = {model: log.models[model] for model in arguments.models}
         if arguments.tune:
-            log.models = tuned(log, arguments.tune, arguments.seeds)
+            log.models = tuned(log, arguments.tune, arguments.holdouts, arguments.seeds)
         judged(name, log)
 
 
-def tuned(log: Log, n_trials: int, seeds: list[int]) -> Models:
+def tuned(log: Log, n_trials: int, n_holdouts: int, seeds: list[int]) -> Models:
     """The models with settings that were found inside the history, by each seed."""
     history = interactions(log.history)
     found = {}
@@ -72,7 +73,13 @@ def tuned(log: Log, n_trials: int, seeds: list[int]) -> Models:
         named = {} if features is None else {"features": features}
         for seed in seeds:
             best = pg.tune(
-                history, recommender, features=named, n_trials=n_trials, k=log.k, seed=seed
+                history,
+                recommender,
+                features=named,
+                n_trials=n_trials,
+                k=log.k,
+                n_holdouts=n_holdouts,
+                seed=seed,
             )
             print(
                 f"{model}, seed {seed}: {best.trials.loc[best.trials['value'].idxmax()].to_dict()}"

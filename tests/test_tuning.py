@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
+from prodgen_rec import tuning
 from prodgen_rec.errors import ConfigError, InputError
+from prodgen_rec.evaluation import evaluate_ranking
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, EASE, ItemFeatures, ItemKNN, Popularity
@@ -45,6 +47,22 @@ def test_trials_follow_from_the_seed(world):
     first, again = (tune(world, quick(), n_trials=4, k=5, seed=3).trials for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(tune(world, quick(), n_trials=4, k=5, seed=4).trials)
+
+
+def test_the_value_of_a_trial_is_its_mean_over_the_hold_outs(world):
+    one, again, three = (tune(world, EASE(), n_trials=1, k=5, n_holdouts=n) for n in (1, 1, 3))
+    assert one.value == again.value != three.value
+    assert one.trials["regularization"].equals(three.trials["regularization"])
+    fitted = EASE(float(one.trials["regularization"].iloc[0]))
+    values = [tuning_value(world, fitted, seed) for seed in (0, 1_000_003, 2_000_006)]
+    assert one.value == pytest.approx(values[0])
+    assert three.value == pytest.approx(np.mean(values))
+
+
+def tuning_value(world, recommender, seed):
+    training, held_out = tuning._held_out(world, seed)
+    lists = recommender.fit(training).recommend(held_out["user_id"].unique(), 5)
+    return evaluate_ranking(lists, held_out, k=5, n_boot=1).intervals["ndcg@5"].value
 
 
 class Interrupted(ALS):
