@@ -90,17 +90,13 @@ def session_length_plot(sessions: pd.DataFrame, path: _To = None) -> Figure:
 def history_plot(users: pd.DataFrame, path: _To = None) -> Figure:
     """Share of users by their number of different items; of `recency_and_frequency`."""
     words = {"x": "different items of the user", "y": "share of users"}
-    figure, axes = new_axes(users, "Users by their items", **words)
-    bars(axes, _binned(users["n_items"], _COUNTS, _COUNT_NAMES))
-    return write_figure(figure, path)
+    return _counts_plot(users, "n_items", "Users by their items", words, path)
 
 
 def frequency_plot(users: pd.DataFrame, path: _To = None) -> Figure:
     """Share of users by the days on which they came; of `recency_and_frequency`."""
     words = {"x": "days with an event", "y": "share of users"}
-    figure, axes = new_axes(users, "Users by the days on which they came", **words)
-    bars(axes, _binned(users["n_days"], _COUNTS, _COUNT_NAMES))
-    return write_figure(figure, path)
+    return _counts_plot(users, "n_days", "Users by the days on which they came", words, path)
 
 
 def recency_plot(users: pd.DataFrame, path: _To = None) -> Figure:
@@ -138,9 +134,7 @@ def concentration_plot(popularity: pd.DataFrame, path: _To = None) -> Figure:
 def item_users_plot(popularity: pd.DataFrame, path: _To = None) -> Figure:
     """Share of items by their number of users."""
     words = {"x": "users of the item", "y": "share of items"}
-    figure, axes = new_axes(popularity, "Items by their users", **words)
-    bars(axes, _binned(popularity["n_users"], _COUNTS, _COUNT_NAMES))
-    return write_figure(figure, path)
+    return _counts_plot(popularity, "n_users", "Items by their users", words, path)
 
 
 def activity_plot(drift: pd.DataFrame, path: _To = None) -> Figure:
@@ -209,6 +203,15 @@ def segments_plot(description: pd.DataFrame, path: _To = None) -> Figure:
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
+    return write_figure(figure, path)
+
+
+def _counts_plot(
+    table: pd.DataFrame, column: str, title: str, words: dict[str, str], path: _To
+) -> Figure:
+    """Share of rows by a count."""
+    figure, axes = new_axes(table, title, **words)
+    bars(axes, _binned(table[column], _COUNTS, _COUNT_NAMES))
     return write_figure(figure, path)
 
 

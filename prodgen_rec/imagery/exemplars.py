@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs, uniform_of
@@ -164,12 +165,13 @@ class Exemplars:
         own_row, own = (taken > 0).nonzero()
         evidence = taken.data[taken.data > 0]
         edges = np.searchsorted(own_row, np.arange(taken.shape[0] + 1))
-        for start, end in pairwise(edges):
-            luckiest_first = start + np.argsort(-chance[start:end], kind="stable")
-            some, others = np.split(luckiest_first, [_N_COMPARED])
-            first = representatives(self._directions[own[some]], evidence[some], n)
-            order = np.concatenate([some[first], np.delete(some, first), others])
-            chance[order] = chance[luckiest_first]
+        with threadpool_limits(1, user_api="blas"):  # sums in one order
+            for start, end in pairwise(edges):
+                luckiest_first = start + np.argsort(-chance[start:end], kind="stable")
+                some, others = np.split(luckiest_first, [_N_COMPARED])
+                first = representatives(self._directions[own[some]], evidence[some], n)
+                order = np.concatenate([some[first], np.delete(some, first), others])
+                chance[order] = chance[luckiest_first]
 
     @cached_property
     def _directions(self) -> Floats:

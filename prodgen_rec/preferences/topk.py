@@ -121,7 +121,6 @@ def top_n_by_weights(
     """
     columns = _checked_columns(weights.shape[1], n, allowed)
     weights = weights if len(columns) == weights.shape[1] else weights[:, columns]
-
     memory = _Memory()
 
     def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
