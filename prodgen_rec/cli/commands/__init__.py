@@ -1,0 +1,21 @@
+"""The commands: each reads its options, calls the library, and says what came out.
+
+They are plain functions; `prodgen_rec.cli.app` puts them in order. ``--help`` loads all of them,
+so what they need beside options is imported where it is called.
+"""
+
+from prodgen_rec.cli.commands.from_bundle import illustrate, imagine, recommend
+from prodgen_rec.cli.commands.from_log import fit, inspect
+from prodgen_rec.cli.commands.judging import demo, doctor, evaluate, gallery
+
+__all__ = [
+    "demo",
+    "doctor",
+    "evaluate",
+    "fit",
+    "gallery",
+    "illustrate",
+    "imagine",
+    "inspect",
+    "recommend",
+]
