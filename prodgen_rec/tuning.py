@@ -13,7 +13,8 @@ import importlib.util
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -26,7 +27,7 @@ from rich.progress import Progress
 
 from prodgen_rec.columns import USER_ID
 from prodgen_rec.errors import ConfigError, InputError, MissingExtraError, TrainingDivergedError
-from prodgen_rec.evaluation.offline import drawn_users, pairs_table
+from prodgen_rec.evaluation.held_out import drawn_users, pairs_table
 from prodgen_rec.evaluation.ranking import evaluate_ranking
 from prodgen_rec.hashing import fingerprint, hash_ids, hash_pairs, uniform_of
 from prodgen_rec.interactions import Interactions
@@ -60,6 +61,8 @@ class Tuned(Generic[AnyRecommender]):
         The best settings; not fitted.
     features
         What to fit it with besides the interactions; None if no features were given.
+    weights
+        What the evidence of each of the features is multiplied by, by their names.
     value
         Its metric on the items that were held out.
     trials
@@ -68,6 +71,7 @@ class Tuned(Generic[AnyRecommender]):
 
     recommender: AnyRecommender
     features: ItemFeatures | None
+    weights: dict[str, float]
     value: float
     trials: pd.DataFrame
 
@@ -122,12 +126,11 @@ def tune(
     ConfigError
         There is nothing to tune, or a number is out of range.
     InputError
-        No user has two items.
+        No user has two items, or ``file`` holds something else.
     MissingExtraError
         Optuna is not installed.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise MissingExtraError("optuna", "tune")
+    check_installed()
     counts = {"n_trials": n_trials, "patience": patience, "k": k, "n_holdouts": n_holdouts}
     for name, value in counts.items():
         if value < 1:
@@ -135,6 +138,18 @@ def tune(
     search = _Search(interactions, recommender, dict(features or {}), k, n_holdouts, seed)
     search.run(n_trials, minutes, patience, file, progress)
     return search.found()
+
+
+def check_installed() -> None:
+    """Refuse to go on without Optuna.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise MissingExtraError("optuna", "tune")
 
 
 class _Search(Generic[AnyRecommender]):
@@ -185,22 +200,18 @@ class _Search(Generic[AnyRecommender]):
         best = self.study.best_trial
         rows = [trial.params | {"value": trial.value} for trial in self._complete()]
         recommender, features = self._made(best.params)
-        return Tuned(recommender, features, float(best.value or 0.0), pd.DataFrame(rows))
+        weights = {name: float(best.params[_WEIGHT + name]) for name in self.features}
+        return Tuned(recommender, features, weights, float(best.value or 0.0), pd.DataFrame(rows))
 
     def _study(self, file: Path | str | None) -> optuna.Study:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = None
-        if file is not None:
-            from optuna.storages.journal import JournalFileBackend
-
-            backend = JournalFileBackend(str(file))
-            storage = optuna.storages.JournalStorage(backend)
-        return optuna.create_study(
-            study_name=self._fingerprint(), storage=storage, direction="maximize",
-            load_if_exists=True,
-        )  # fmt: skip
+        storage = None if file is None else _stored(file)
+        with _no_news_of_optuna():
+            return optuna.create_study(
+                study_name=self._fingerprint(), storage=storage, direction="maximize",
+                load_if_exists=True,
+            )  # fmt: skip
 
     def _fingerprint(self) -> str:
         """Other data or another recommender in the same file are another search."""
@@ -265,6 +276,37 @@ class _Search(Generic[AnyRecommender]):
         lists = recommender.fit(holdout.training, features).recommend(holdout.users, self.k)
         report = evaluate_ranking(lists, holdout.pairs, k=self.k, n_boot=1)
         return report.intervals[f"ndcg@{self.k}"].value
+
+
+def _stored(file: Path | str) -> optuna.storages.BaseStorage:
+    """The trials in a file."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        content = Path(file).read_bytes() if Path(file).exists() else b""
+        if content[-1:] in (b"", b"\n"):
+            return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+        why = "its last line is cut off"
+    except (ValueError, KeyError, TypeError) as error:  # Optuna checks nothing itself
+        why = f"{type(error).__name__}: {error}"
+    raise InputError(
+        f"{file} cannot be read as the trials of a search ({why}); name another file, or delete "
+        "this one to start over"
+    )
+
+
+@contextmanager
+def _no_news_of_optuna() -> Iterator[None]:
+    """Only its warnings are logged meanwhile; its verbosity is one for the whole process."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 class _HoldOut(NamedTuple):

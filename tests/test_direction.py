@@ -36,7 +36,7 @@ MAY_IMPORT = PIPELINE | {
     "tuning": " ".join(PIPELINE) + " evaluation",
     "datasets": "",
     "testing": " ".join(PIPELINE),
-    "cli": " ".join(PIPELINE) + " evaluation display datasets",
+    "cli": " ".join(PIPELINE) + " evaluation tuning display datasets",
     "__main__": "cli",
 }
 """What a part may import, beside leaves and itself."""
@@ -215,6 +215,12 @@ lists = pg.ALS(factors=2, iterations=1).fit(interactions).recommend([1], n=1)
 assert lists["item_id"].tolist() == [3]
 """)
     assert "implicit" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_a_search_for_hyper_parameters_never_loads_tensorflow():
+    loaded = loaded_after("from prodgen_rec import tune")
+    assert "scipy" in loaded
     assert not loaded & set(HEAVY)
 
 

@@ -11,13 +11,8 @@ import pytest
 from prodgen_rec import Interactions, Personalizer
 from prodgen_rec.errors import InputError
 from prodgen_rec.evaluation import evaluate_ranking
-from prodgen_rec.evaluation.offline import (
-    drawn_users,
-    evaluate_lists,
-    evaluate_pictures,
-    new_pairs,
-    pairs_table,
-)
+from prodgen_rec.evaluation.held_out import drawn_users, new_pairs, pairs_table
+from prodgen_rec.evaluation.offline import evaluate_lists, evaluate_pictures
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """The search for hyper-parameters: what it finds, and that it goes on where it was stopped."""
 
+import logging
+
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
@@ -95,6 +98,35 @@ def test_other_data_in_the_same_file_are_another_search(world, tmp_path):
     assert len(tune(fewer, EASE(), n_trials=3, k=5, file=file).trials) == 3
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"notes of mine", b"notes\nof mine\n", b'{"op_code": 0}', b"[1]\n[2]\n", b"\xff\xfe\n"],
+)
+def test_a_file_of_something_else_is_refused_and_left_alone(world, tmp_path, content):
+    file = tmp_path / "trials.log"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"trials.log cannot be read as the trials of a search"):
+        tune(world, EASE(), n_trials=1, k=5, file=file)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("verbosity", [logging.INFO, logging.ERROR])
+def test_what_optuna_logs_is_left_as_it_was(world, caplog, verbosity):
+    """The search says nothing through it, and others hear it as before."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(verbosity)
+    logging.getLogger("optuna").addHandler(caplog.handler)
+    try:
+        tune(world, EASE(), n_trials=2, k=5)
+        assert caplog.records == []
+        assert optuna.logging.get_verbosity() == verbosity
+        optuna.create_study()
+        assert len(caplog.records) == (verbosity == logging.INFO)
+    finally:
+        logging.getLogger("optuna").removeHandler(caplog.handler)
+        optuna.logging.set_verbosity(before)
+
+
 def test_it_ends_when_nothing_gets_better(world):
     tuned = tune(world, ItemKNN(), n_trials=60, patience=4, k=5)
     values = tuned.trials["value"].to_numpy()
@@ -120,6 +152,10 @@ def test_features_that_help_get_their_weight(world):
     assert best["weight of kind"] > best["weight of chance"]
     assert tuned.value > without.value + 0.02
     assert tuned.features.matrix.shape == (20, N_ITEMS)
+    assert tuned.weights == {name: best[f"weight of {name}"] for name in features}
+    both = features["kind"].times(tuned.weights["kind"])
+    both = both.and_also(features["chance"].times(tuned.weights["chance"]))
+    assert (tuned.features.matrix != both.matrix).nnz == 0
 
 
 def test_nothing_that_is_held_out_is_learned(world):
