@@ -200,16 +200,33 @@ def build_interactions(
     values = _weights_by_row(events, event_weights) * np.sqrt(events.numbers(QUANTITY))
     if half_life_days is not None:
         values *= _decay(events, half_life_days, reference_time)
-    pairs = user_index * np.int64(len(items)) + item_index
-    # Sorted by value as well: a floating-point sum depends on the order of its terms.
-    order = np.lexsort((values, pairs))
-    pairs, values = pairs[order], values[order]
-    starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
-    sums = np.add.reduceat(values, starts)
-    rows, columns = np.divmod(pairs[starts], len(items))
+    pairs, sums = _sums_by_pair(user_index, item_index, len(items), values)
+    rows, columns = np.divmod(pairs, len(items))
     indptr = np.searchsorted(rows, np.arange(len(users) + 1))
     matrix = _csr(sums.astype(np.float32), columns, indptr, len(items))
     return Interactions(users, items, matrix)
+
+
+def _sums_by_pair(
+    user_index: npt.NDArray[np.int32],
+    item_index: npt.NDArray[np.int32],
+    n_items: int,
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """User · n_items + item of every pair that occurs, ascending, and its sum of values.
+
+    A floating-point sum depends on the order of its terms, so they are sorted, too: NumPy sorts
+    complex numbers by the real part, then by the imaginary one, and that in half the time that
+    `numpy.lexsort` takes, and without the gathers after it. Pairs are exact below 2^53.
+    """
+    keys = np.empty(len(values), np.complex128)
+    keys.real = user_index
+    keys.real *= n_items
+    keys.real += item_index
+    keys.imag = values
+    keys.sort()
+    starts = np.flatnonzero(np.append(True, keys.real[1:] != keys.real[:-1]))
+    return keys.real[starts].astype(np.int64), np.add.reduceat(keys.imag, starts)
 
 
 def on_items(matrix: csr_array, before: IdMap, after: IdMap) -> csr_array:

@@ -25,7 +25,7 @@ from event_logs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodgen_rec.events import csv_source, read_events, sources
+from prodgen_rec.events import csv_source, duplicates, read_events, sources
 
 
 def as_tsv_gz(folder: Path) -> Path:
@@ -136,10 +136,34 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
     whole = read(path)
     monkeypatch.setattr(csv_source, "_BLOCK_BYTES", 64)
     monkeypatch.setattr(sources, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(duplicates, "_ROWS_AT_ONCE", 11)
     for again in (read(path), read(whole.table)):
         assert again.table.equals(whole.table)
     assert read(path).quarantine.equals(whole.quarantine)
     assert reasons(whole) == [(50, "wrong number of columns"), (51, "unknown event")]
+
+
+@pytest.mark.parametrize(
+    ("group", "blocks"),
+    [(3, [6, 6, 6, 2]), (7, [7, 7, 6]), (10, [5, 5, 5, 5]), (15, [5, 5, 5, 5]), (20, [7, 7, 6])],
+)
+def test_no_row_group_of_parquet_is_cut_where_it_need_not_be(tmp_path, monkeypatch, group, blocks):
+    """A dictionary belongs to a row group, and is checked once for every block that has it."""
+    monkeypatch.setattr(sources, "BLOCK_ROWS", 7)
+    table = pa.table({"number": range(20), "item_id": pa.array(range(20)).cast(pa.string())})
+    pq.write_table(table, tmp_path / "log.parquet", row_group_size=group)
+    found = list(sources.ParquetSource(tmp_path / "log.parquet").blocks({"a": "number"}))
+    assert [len(block.rows) for block in found] == blocks
+    assert np.concatenate([block.rows for block in found]).tolist() == list(range(20))
+    assert pa.concat_arrays([block.columns["a"] for block in found]) == table["number"].chunk(0)
+
+
+def test_dictionaries_that_repeat_a_value_are_one_id():
+    twice = pa.DictionaryArray.from_arrays([0, 1, 2, 1], pa.array(["b", "a", "b"]))
+    other = pa.DictionaryArray.from_arrays([1, 0], pa.array(["c", "b"]))
+    events = read(frame(user_id=pa.chunked_array([twice, other])))
+    assert events.to_pandas()["user_id"].tolist() == ["b", "a", "b", "a", "b", "c"]
+    assert events.codes("user_id")[0].to_pylist() == ["a", "b", "c"]
 
 
 def test_result_is_read_back_from_parquet_as_it_was(tmp_path):

@@ -109,12 +109,15 @@ def _joined(parts: Sequence[Part], name: str) -> npt.NDArray[Any]:
 def _ids(parts: Sequence[Part], name: str) -> pa.DictionaryArray:
     """Ids of all parts over one sorted dictionary."""
     kind = _id_type(parts, name)
-    chunks = [part.columns[name] for part in parts]
-    ids = IdMap.of(pa.chunked_array([chunk.dictionary.cast(kind) for chunk in chunks], kind))
-    codes = [
-        ids.find(chunk.dictionary).astype(np.int32)[chunk.indices.to_numpy()] for chunk in chunks
-    ]
-    return pa.DictionaryArray.from_arrays(pa.array(np.concatenate(codes)), ids.arrow)
+    columns = (part.columns[name] for part in parts)
+    merged = pa.chunked_array(
+        [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind)) for c in columns]
+    ).unify_dictionaries()  # one hash table for all parts
+    dictionary = merged.chunk(0).dictionary
+    ids = IdMap.of(dictionary)
+    place = ids.find(dictionary).astype(np.int32)
+    codes = np.concatenate([place[chunk.indices.to_numpy()] for chunk in merged.chunks])
+    return pa.DictionaryArray.from_arrays(pa.array(codes), ids.arrow)
 
 
 def _id_type(parts: Sequence[Part], name: str) -> pa.DataType:

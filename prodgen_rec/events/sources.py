@@ -99,7 +99,22 @@ class ParquetSource:
                 self.path, page_checksum_verification=True, read_dictionary=text
             ) as file:
                 names = list(dict.fromkeys(columns.values()))
-                yield from _numbered(file.iter_batches(BLOCK_ROWS, columns=names), columns)
+                n_rows = _block_rows(file.metadata)
+                yield from _numbered(file.iter_batches(n_rows, columns=names), columns)
+
+
+def _block_rows(metadata: pq.FileMetaData) -> int:
+    """Rows of a block, at most BLOCK_ROWS, that no end of a row group cuts.
+
+    Row groups have dictionaries of their own, so a block that begins in one and ends in the next
+    would come in two, and the whole dictionary be checked for either.
+    """
+    sizes = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+    group = max(sizes, default=0) or 1
+    if group <= BLOCK_ROWS:
+        return BLOCK_ROWS // group * group
+    n_blocks = -(-group // BLOCK_ROWS)
+    return -(-group // n_blocks)
 
 
 @dataclass(frozen=True)
