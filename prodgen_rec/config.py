@@ -30,8 +30,12 @@ class PreferencesConfig(BaseModel):
 
     @model_validator(mode="after")
     def _as_the_recommender_takes_them(self) -> Self:
-        ALS(**self.model_dump())
+        self.recommender(seed=0)
         return self
+
+    def recommender(self, *, seed: int) -> ALS:
+        """The recommender with these settings; not fitted."""
+        return ALS(**self.model_dump(), seed=seed)
 
 
 class PersonalizerConfig(BaseModel):

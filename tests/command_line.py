@@ -22,6 +22,7 @@ from prodgen_rec.cli import main
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 300
+WRONG_USAGE, REFUSED, BUNDLE, NOT_INSTALLED, FILES, INTERRUPTED = 2, 3, 4, 6, 7, 130
 
 SMALL = """\
 [preferences]
@@ -82,6 +83,18 @@ def done(*words: Any) -> Outcome:
     outcome = run(*words)
     assert outcome.code == 0, outcome.err
     return outcome
+
+
+def assert_refused(outcome: Outcome, code: int, text: str) -> None:
+    """One sentence, the code it belongs to, and nothing on standard output."""
+    assert text in outcome.said
+    assert outcome.code == code
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    if code != WRONG_USAGE:
+        *told, last = outcome.err.rstrip("\n").split("\n")
+        assert last.startswith("error: "), outcome.err
+        assert not any(line.startswith("error") for line in told)
 
 
 def process(*words: Any, start: str = _START, n_threads: int = 1) -> Outcome:

@@ -22,7 +22,8 @@ from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
 
 COMMANDS = (
-    "inspect", "fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo", "doctor",
+    "inspect", "tune", "fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo",
+    "doctor",
 )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def test_version():
 
 
 def test_what_needs_no_pictures_starts_nothing_heavy(bundle, small_shop, tmp_path):
+    log, lists, tuned = small_shop.events, tmp_path / "lists.parquet", tmp_path / "tuned.toml"
     start = f"""
 import sys
 from prodgen_rec.cli import main
@@ -81,23 +83,16 @@ def loaded(words):
 assert not loaded(["--help"])
 assert not loaded(["imagine", "--help"])
 assert not loaded(["doctor"])
-served = loaded({
-        [
-            "recommend",
-            "--bundle",
-            str(bundle),
-            "--events",
-            str(small_shop.events),
-            "--out",
-            str(tmp_path / "lists.parquet"),
-            "--quiet",
-        ]
-    })
-assert "pandas" in served and not served & {{"tensorflow", "keras"}}, served
+recommend = ["recommend", "--bundle", {str(bundle)!r}, "--out", {str(lists)!r}]
+tune = ["tune", "--trials", "1", "--out", {str(tuned)!r}]
+for words in recommend, tune:
+    served = loaded([*words, "--events", {str(log)!r}, "--quiet"])
+    assert "pandas" in served and not served & {{"tensorflow", "keras"}}, served
 """
     ended = process(start=start)
     assert ended.code == 0, ended.err
     assert "recommend 0" in ended.err
+    assert "tune 0" in ended.err
 
 
 # Fitting -------------------------------------------------------------------------------

@@ -11,25 +11,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import Outcome, contents, process, run
+from command_line import (
+    BUNDLE,
+    FILES,
+    REFUSED,
+    WRONG_USAGE,
+    assert_refused,
+    contents,
+    process,
+    run,
+)  # fmt: skip
 
 from prodgen_rec.catalog.catalog import Catalog, PhotoReport
 from prodgen_rec.ids import IdMap
 
 HEADER = "user_id,item_id,event,timestamp\n"
-WRONG_USAGE, REFUSED, BUNDLE, FILES = 2, 3, 4, 7
-
-
-def assert_refused(outcome: Outcome, code: int, text: str) -> None:
-    """One sentence, the code it belongs to, and nothing on standard output."""
-    assert text in outcome.said
-    assert outcome.code == code
-    assert outcome.out == ""
-    assert "Traceback" not in outcome.err
-    if code != WRONG_USAGE:
-        *told, last = outcome.err.rstrip("\n").split("\n")
-        assert last.startswith("error: "), outcome.err
-        assert not any(line.startswith("error") for line in told)
 
 
 @pytest.fixture

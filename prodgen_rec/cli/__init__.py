@@ -11,7 +11,7 @@ Exit codes:
 5     the training diverged; the last good state is kept
 6     something that has to be installed is not
 7     a file could not be read or written, for instance on a full disk
-130   interrupted or terminated; the same `fit` goes on from its last checkpoint
+130   interrupted or terminated; the same `fit` or `tune` goes on where it stopped
 ====  ==================================================================
 """
 

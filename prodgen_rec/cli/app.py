@@ -16,8 +16,8 @@ app = typer.Typer(
     name="prodgen-rec",
     help="From shop behaviour logs to recommendations and personalized product pictures.\n\n"
     "Start with `prodgen-rec demo`, which makes a small shop and runs everything on it. On your "
-    "own shop: `inspect` the log, `fit` once, then `recommend` and `imagine` for users, "
-    "`evaluate` on held-out events, `gallery` to look at the pictures.",
+    "own shop: `inspect` the log, `tune` if you like, `fit` once, then `recommend` and `imagine` "
+    "for users, `evaluate` on held-out events, `gallery` to look at the pictures.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,6 +71,7 @@ def _options(
 
 for _command in (
     commands.inspect,
+    commands.tune,
     commands.fit,
     commands.recommend,
     commands.imagine,

@@ -116,9 +116,14 @@ def explain(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return (
             "interrupted; no file was left half-written; the same command again starts over, "
-            "a fit goes on from its last checkpoint"
+            "but fit and tune go on where they stopped"
         )
     if not isinstance(error, OSError) or isinstance(error, ProdgenError):
         return str(error)
     place = f"{error.filename}: " if error.filename else ""
     return place + (error.strerror or str(error))
+
+
+def one_line(error: BaseException) -> str:
+    """What another library says in several lines."""
+    return " ".join(str(error).split())

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from prodgen_rec.cli import reports, serving
+from prodgen_rec.cli import fitting, reports, serving
 from prodgen_rec.cli.console import Reporter, as_json
 from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.outputs import check_folder
+from prodgen_rec.cli.settings import write_settings
+from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.datasets import ShopFiles, write_shop
 from prodgen_rec.errors import InputError
 from prodgen_rec.imagery import ImageryConfig
 from prodgen_rec.storage import atomic_file
 
-_SETTINGS = """\
-# Small networks, for a small shop and a few minutes on two cores.
-[preferences]
-factors = 32
-regularization = 1.0
-
-[imagery]
-"""
+_NOTE = "Small networks, for a small shop and a few minutes on two cores."
+_PREFERENCES = {"factors": 32, "regularization": 1.0}
 _N_USERS_JUDGED = 1000
 _N_USERS_SHOWN = 16
 
@@ -41,10 +36,10 @@ def run(
     shop = _shop(out, items, users, seed, report)
     settings = out / "settings.toml"
     quick = ImageryConfig.quick().model_dump(exclude_defaults=True)
-    lines = (f"{name} = {json.dumps(value)}\n" for name, value in quick.items())
-    settings.write_text(_SETTINGS + "".join(lines), encoding="utf-8")
+    chosen = PersonalizerConfig.parse({"preferences": _PREFERENCES, "imagery": quick})
+    write_settings(settings, chosen, _NOTE)
     bundle, events, inputs = out / "bundle", shop.events, Inputs(report=report)
-    serving.fit(
+    fitting.fit(
         events=events,
         items=shop.items,
         photos=shop.photos,

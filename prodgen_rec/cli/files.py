@@ -1,49 +1,24 @@
-"""Settings, tastes and lists of ids: small files that only the command line reads."""
+"""Tastes and lists of ids: small files that only the command line reads."""
 
 from __future__ import annotations
 
 import csv
-import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prodgen_rec import columns
-from prodgen_rec.cli.options import parse_weights
-from prodgen_rec.errors import ConfigError, InputError
+from prodgen_rec.cli.console import one_line
+from prodgen_rec.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from prodgen_rec.config import PersonalizerConfig
-
 PARQUET: Final = (".parquet", ".pq")
 """How names of Parquet files end."""
 
 _TRUTH_COLUMNS = (columns.USER_ID, "attribute", columns.VALUE)
-
-
-def read_settings(
-    config: Path | None, *, size: int | None, event_weights: str
-) -> PersonalizerConfig:
-    """Settings of a file, with those of the command line over them.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or a setting is unknown or out of range.
-    """
-    from prodgen_rec.config import PersonalizerConfig
-
-    settings = {} if config is None else _settings_in(config)
-    if size is not None:
-        imagery = settings.get("imagery", {})
-        settings["imagery"] = {**imagery, "size": size} if isinstance(imagery, dict) else imagery
-    if event_weights:
-        settings["event_weights"] = parse_weights(event_weights)
-    return PersonalizerConfig.parse(settings)
 
 
 def read_truth(path: Path) -> pd.DataFrame:
@@ -61,7 +36,7 @@ def read_truth(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={columns.USER_ID: str})  # "007" is not 7
     except (ValueError, OSError) as error:
-        raise InputError(f"--truth: {path} cannot be read as CSV: {_one_line(error)}") from error
+        raise InputError(f"--truth: {path} cannot be read as CSV: {one_line(error)}") from error
     missing = [name for name in _TRUTH_COLUMNS if name not in table]
     if missing or table.empty:
         wrong = f"has no column {', '.join(missing)}" if missing else "has no rows"
@@ -101,20 +76,6 @@ def read_ids(path: Path, what: str, column: str) -> pa.Array:
     return ids.unique()
 
 
-def _settings_in(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"--config: there is no file {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigError(f"--config: {path} is no valid {kind}: {_one_line(error)}") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(f"--config: {path} must hold named settings, such as {{'imagery': …}}")
-    return settings
-
-
 def _ids_in_parquet(path: Path, what: str, column: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -127,7 +88,7 @@ def _ids_in_parquet(path: Path, what: str, column: str) -> pa.Array:
             ids = file.read(columns=[column])[column] if column in names else None
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"--{what}s: {path} cannot be read as Parquet: {_one_line(error)}"
+            f"--{what}s: {path} cannot be read as Parquet: {one_line(error)}"
         ) from error
     if ids is None:
         raise InputError(_no_column(path, what, column, names))
@@ -150,7 +111,7 @@ def _ids_in_text(path: Path, what: str, column: str) -> pa.Array:
         ]
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"--{what}s: {path} cannot be read as CSV or lines of text: {_one_line(error)}"
+            f"--{what}s: {path} cannot be read as CSV or lines of text: {one_line(error)}"
         ) from error
     place = 0
     if rows and column in (header := rows[0][1]):
@@ -168,7 +129,3 @@ def _no_column(path: Path, what: str, column: str, names: Sequence[str]) -> str:
         f"--{what}s: {path} has no column {column!r}; it has {', '.join(names)}; name the one with "
         f"the {what} ids: --columns {what}_id=…"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

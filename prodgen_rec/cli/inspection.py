@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prodgen_rec.cli.console import as_json
-from prodgen_rec.cli.files import read_settings
 from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.outputs import check_folder
+from prodgen_rec.cli.settings import read_settings
 
 _PAGE, _FIGURES = "index.html", "behavior.json"
 _SIZE = 64

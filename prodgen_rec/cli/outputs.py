@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +28,19 @@ def check_table(out: Path) -> None:
     InputError
         It has another ending, is a folder, or lies in a file.
     """
-    if out.suffix not in PARQUET:
-        raise InputError(f"--out: {out} must end in .parquet, the format that is written")
+    check_file(out, PARQUET, ".parquet, the format that is written")
+
+
+def check_file(out: Path, endings: Sequence[str], expected: str) -> None:
+    """Refuse a place where no file of a kind can be written.
+
+    Raises
+    ------
+    InputError
+        It does not end as ``expected`` says, is a folder, or lies in a file.
+    """
+    if out.suffix not in endings:
+        raise InputError(f"--out: {out} must end in {expected}")
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; expected the name of a file to write")
     check_folder(out.parent)

@@ -91,9 +91,8 @@ class Fitted:
 
         _check_photos(history.items, catalog, config.imagery.size)
         known = photo_attributes(catalog, config.attributes)
-        recommender = ALS(**config.preferences.model_dump(), seed=seed).fit(
-            history, _features(catalog, config.item_features)
-        )
+        features = _features(catalog, config.item_features)
+        recommender = config.preferences.recommender(seed=seed).fit(history, features)
         rows = photo_rows(recommender.items_, catalog)
         pairs = taken_pairs(recommender, rows, vectors=config.learned_from, attributes=known)
         model = ConditionalVAE(config.imagery, seed=seed).fit(

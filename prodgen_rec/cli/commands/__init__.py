@@ -5,7 +5,7 @@ so what they need beside options is imported where it is called.
 """
 
 from prodgen_rec.cli.commands.from_bundle import illustrate, imagine, recommend
-from prodgen_rec.cli.commands.from_log import fit, inspect
+from prodgen_rec.cli.commands.from_log import fit, inspect, tune
 from prodgen_rec.cli.commands.judging import demo, doctor, evaluate, gallery
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "imagine",
     "inspect",
     "recommend",
+    "tune",
 ]

@@ -81,6 +81,82 @@ def inspect(
     report.result(figures, str(page))
 
 
+def tune(
+    events: options.Events,
+    out: Annotated[
+        Path,
+        typer.Option(help="File of settings to write, .toml or .json, as `fit` reads it."),
+    ],
+    config: options.Config = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            help="Item table, if the settings name `item_features`: how much these say is "
+            "searched for, too.",
+            show_default="none",
+        ),
+    ] = None,
+    trials: Annotated[
+        int,
+        typer.Option(
+            help="Settings to try at most; 20 in a row that are no better end the search.", min=1
+        ),
+    ] = 50,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Minutes after which no other settings are tried.",
+            show_default="no limit",
+            callback=options.positive,
+        ),
+    ] = None,
+    holdouts: Annotated[
+        int,
+        typer.Option(
+            help="Hold-outs that settings are judged on, each with a fit of its own: on a small "
+            "log, three find what is not best by luck alone.",
+            min=1,
+        ),
+    ] = 1,
+    k: Annotated[int, typer.Option(help="Length of the lists that are judged.", min=1)] = 20,
+    seed: options.Seed = 0,
+    columns: options.Columns = "",
+    event_weights: options.EventWeights = "",
+    max_bad_fraction: options.MaxBad = 0.05,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    r"""Find settings of the preferences for a log, and write them for `fit`.
+
+    Settings are judged by lists for users, of whose items a fifth is held out. What is written are
+    those of `--config` with the best `preferences`; a file with others is not overwritten. All
+    trials stay in a file beside it, whose name ends in `.trials`: after Ctrl-C, or with more
+    `--trials`, the same command goes on. Needs `pip install 'prodgen-rec[tune]'`.
+
+    Example:
+
+        prodgen-rec tune --events log.csv --config settings.toml \
+            --out tuned.toml --trials 50
+    """
+    from prodgen_rec.cli import tuning
+
+    report = Reporter(as_json=as_json, quiet=quiet)
+    found = tuning.tune(
+        events=events,
+        out=out,
+        config=config,
+        items=items,
+        trials=trials,
+        minutes=minutes,
+        holdouts=holdouts,
+        k=k,
+        seed=seed,
+        event_weights=event_weights,
+        inputs=Inputs(columns, max_bad_fraction, report),
+    )
+    report.result(found, str(out))
+
+
 def fit(
     events: options.Events,
     items: options.Items,
@@ -110,11 +186,11 @@ def fit(
         prodgen-rec fit --events log.csv --items items.csv \
             --photos photos/ --out shop.bundle --minutes 20
     """
-    from prodgen_rec.cli import serving
+    from prodgen_rec.cli import fitting
 
     options.check_budget(minutes, steps)
     report = Reporter(as_json=as_json, quiet=quiet)
-    made = serving.fit(
+    made = fitting.fit(
         events=events,
         items=items,
         photos=photos,
