@@ -22,8 +22,8 @@ from prodgen_rec import Personalizer, __version__, read_events
 from prodgen_rec.cli.console import as_json
 
 COMMANDS = (
-    "inspect", "tune", "fit", "recommend", "imagine", "illustrate", "evaluate", "gallery", "demo",
-    "doctor",
+    "inspect", "tune", "fit", "recommend", "explain", "imagine", "illustrate", "evaluate",
+    "gallery", "demo", "doctor",
 )  # fmt: skip
 
 
@@ -196,6 +196,13 @@ def test_one_mapping_of_columns_serves_all_files(renamed, bundle, small_shop, tm
     )
     digits = expected[["user_id", "item_id"]].apply(lambda ids: ids.str[-5:].astype("int64"))
     pd.testing.assert_frame_equal(found, expected.assign(**digits))
+    best = next(found[found["user_id"] == 2].itertuples())
+    explained = done(
+        "explain", "--bundle", out, "--events", renamed / "log.parquet", "--user", "2",
+        "--item", best.item_id, "--columns", names, "--json",
+    ).json  # fmt: skip
+    assert (explained["user_id"], explained["item_id"]) == (2, best.item_id)
+    assert explained["score"] == pytest.approx(best.score, abs=1e-5)
 
 
 # Recommending --------------------------------------------------------------------------
@@ -276,6 +283,53 @@ def test_a_user_without_history_is_served_counted_and_named(bundle, small_shop, 
     assert "1 of 2 users have no usable history: 'nobody'; they were served like" in outcome.said
     table = pd.read_parquet(out)
     assert table["user_id"].value_counts().to_dict() == {"user-00009": 20, "nobody": 20}
+
+
+def test_a_quota_takes_the_best_that_keep_it(bundle, fitted, small_shop, tmp_path):
+    out = tmp_path / "lists.parquet"
+    done(
+        "recommend", "--bundle", bundle, "--events", small_shop.events, "--out", out, "--n", 6,
+        "--quota", "type=2",
+    )  # fmt: skip
+    found = pd.read_parquet(out)
+    ranked = fitted.recommend(None, 100, events=small_shop.events)
+    types = pd.Series(fitted.catalog_.attributes["type"].to_numpy(), fitted.catalog_.items.ids)
+    place = ranked.groupby(["user_id", ranked["item_id"].map(types)]).cumcount()
+    expected = ranked[place < 2].groupby("user_id").head(6).reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.drop(columns="rank"), expected.drop(columns="rank"))
+    assert not found["item_id"].equals(ranked.groupby("user_id").head(6)["item_id"])
+
+
+def test_the_parts_of_a_score_sum_to_it(lists, bundle, small_shop):
+    asked = ("explain", "--bundle", bundle, "--events", small_shop.events)
+    log = pd.read_csv(small_shop.events)
+    for row in lists[0][lists[0]["user_id"].isin(["user-00009", "user-00004"])].itertuples():
+        outcome = done(*asked, "--user", row.user_id, "--item", row.item_id, "--json")
+        found = outcome.json
+        assert found["score"] == pytest.approx(row.score, abs=1e-5)
+        assert sum(part["part"] for part in found["parts"]) == pytest.approx(found["score"])
+        taken = {part["item_id"] for part in found["parts"]}
+        assert taken <= set(log.loc[log["user_id"] == row.user_id, "item_id"])
+    table = done(*asked, "--user", row.user_id, "--item", row.item_id)
+    first, names, *rows = table.out.splitlines()
+    assert first.startswith(f"{row.user_id} and {row.item_id}: score {row.score:.4f}, the sum of")
+    assert names.split() == ["item_id", "value", "part"]
+    assert [line.split()[0] for line in rows] == [part["item_id"] for part in found["parts"]]
+    assert sum(float(line.split()[2]) for line in rows) == pytest.approx(row.score, abs=1e-2)
+
+
+def test_a_new_user_s_score_is_explained_by_the_log(bundle, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "user_id,item_id,event,timestamp\nnew,SKU-00007,cart,2025-01-01\nnew,ghost,cart,2025-01-01\n"
+    )
+    found = done(
+        "explain", "--bundle", bundle, "--events", log, "--user", "new", "--item", "SKU-00007",
+        "--json",
+    ).json  # fmt: skip
+    (part,) = found["parts"]
+    assert (part["item_id"], part["value"], part["part"]) == ("SKU-00007", 3, found["score"])
+    assert found["score"] > 0
 
 
 # Imagining -----------------------------------------------------------------------------

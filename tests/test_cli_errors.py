@@ -466,6 +466,12 @@ def test_options_of_fit_that_make_no_sense(fit, words, code, text):
         (("--n", 0), WRONG_USAGE, "Invalid value for '--n'"),
         (("--n", 241), REFUSED, "n = 241"),
         (("--cold", "warm"), WRONG_USAGE, "'warm' is not one of 'popular', 'error'"),
+        (("--quota", "type"), REFUSED, "--quota: 'type' is not of the form name=value"),
+        (("--quota", "type=0"), REFUSED, "--quota: '0' items of one type; expected a whole number"),
+        (("--quota", "type=1.5"), REFUSED, "--quota: '1.5' items of one type; expected a whole"),
+        (("--quota", "type=2,color=2"), REFUSED, "--quota: type, color: expected one column"),
+        (("--quota", "sort=2"), REFUSED, "the bundle has no column 'sort'; it has type, color"),
+        (("--quota", "type=1"), REFUSED, "remain are within the quota of 1 per group: ask for no"),
     ],
 )
 def test_options_of_recommend_that_make_no_sense(recommend, words, code, text):
@@ -481,6 +487,30 @@ def test_users_without_history_are_refused_on_request(recommend, tmp_path):
     users.write_text("user-00001\nnobody\n")
     outcome = recommend("--cold", "error", users=users)
     assert_refused(outcome, REFUSED, "1 of 2 users have no usable history, the first is 'nobody'")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "text"),
+    [
+        ({"bundle": "nowhere"}, BUNDLE, "nowhere is no bundle: it holds no bundle.json"),
+        ({"events": "nowhere.csv"}, REFUSED, "there is no 'nowhere.csv'"),
+        ({"user": "nobody"}, REFUSED, "events.csv holds no 'nobody' among its"),
+        ({"item": "nothing"}, REFUSED, "--item: the log of the fit holds no 'nothing' among its"),
+        ({"columns": "price=cost"}, REFUSED, "--columns: no file has a column 'cost'"),
+    ],
+)
+def test_what_cannot_be_explained(bundle, small_shop, changed, code, text):
+    options = {"bundle": bundle, "events": small_shop.events, "user": "user-00001"}
+    options |= {"item": "SKU-00007"} | changed
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    assert_refused(run("explain", *words), code, text)
+
+
+def test_a_user_without_history_has_nothing_that_explains(bundle, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "new,ghost,purchase,2025-01-01\n")
+    words = ("explain", "--bundle", bundle, "--events", log, "--user", "new", "--item", "SKU-00007")
+    assert_refused(run(*words), REFUSED, "--user: new has no usable history, no positive event on")
 
 
 # Bundles -------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ for _command in (
     commands.tune,
     commands.fit,
     commands.recommend,
+    commands.explain,
     commands.imagine,
     commands.illustrate,
     commands.evaluate,

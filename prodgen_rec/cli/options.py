@@ -117,6 +117,15 @@ Conditions = Annotated[
         show_default="anything",
     ),
 ]
+Quota = Annotated[
+    str,
+    typer.Option(
+        help="How many items of a list may have the same value in a column of the item table, such "
+        "as `type=3`. Items without a value are not limited.",
+        metavar="COLUMN=MOST",
+        show_default="any number",
+    ),
+]
 Columns = Annotated[
     str,
     typer.Option(
@@ -193,3 +202,24 @@ def parse_weights(text: str) -> dict[str, float]:
                 f"--event-weights: the weight of {name!r} is {value!r}; expected a number"
             ) from None
     return weights
+
+
+def parse_quota(text: str) -> tuple[str, int] | None:
+    """A column and a number from ``"type=3"``; None from nothing.
+
+    Raises
+    ------
+    ConfigError
+        It is no whole number of at least 1, or there is more than one column.
+    """
+    pairs = parse_pairs(text, "--quota")
+    if not pairs:
+        return None
+    if len(pairs) > 1:
+        raise ConfigError(f"--quota: {', '.join(pairs)}: expected one column, lists keep one quota")
+    ((column, most),) = pairs.items()
+    if not (most.isdecimal() and int(most)):
+        raise ConfigError(
+            f"--quota: {most!r} items of one {column}; expected a whole number, at least 1"
+        )
+    return column, int(most)

@@ -4,7 +4,7 @@ They are plain functions; `prodgen_rec.cli.app` puts them in order. ``--help`` l
 so what they need beside options is imported where it is called.
 """
 
-from prodgen_rec.cli.commands.from_bundle import illustrate, imagine, recommend
+from prodgen_rec.cli.commands.from_bundle import explain, illustrate, imagine, recommend
 from prodgen_rec.cli.commands.from_log import fit, inspect, tune
 from prodgen_rec.cli.commands.judging import demo, doctor, evaluate, gallery
 
@@ -12,6 +12,7 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
+    "explain",
     "fit",
     "gallery",
     "illustrate",

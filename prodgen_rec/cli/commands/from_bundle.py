@@ -20,6 +20,7 @@ def recommend(
     ],
     users: options.Users = "all",
     n: Annotated[int, typer.Option(help="Items per user.", min=1)] = 20,
+    quota: options.Quota = "",
     columns: options.Columns = "",
     cold: options.ColdUsers = options.Cold.POPULAR,
     max_bad_fraction: options.MaxBad = 0.05,
@@ -45,10 +46,44 @@ def recommend(
         out=out,
         users=users,
         n=n,
+        quota=quota,
         cold=cold,
         inputs=Inputs(columns, max_bad_fraction, report),
     )
     report.result(served, str(out))
+
+
+def explain(
+    bundle: options.Bundle,
+    events: options.Events,
+    user: Annotated[str, typer.Option(help="Id of a user of the log.", metavar="ID")],
+    item: Annotated[str, typer.Option(help="Id of an item that the fit knew.", metavar="ID")],
+    columns: options.Columns = "",
+    max_bad_fraction: options.MaxBad = 0.05,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    r"""Show why an item has its score for a user, by the history in `--events`.
+
+    A row for each item of the history: `value` is what the log says of it, the evidence of all its
+    events, and `part` what it adds to the score. The parts sum to the score.
+
+    Example:
+
+        prodgen-rec explain --bundle shop.bundle --events log.csv \
+            --user user-00001 --item SKU-00007
+    """
+    from prodgen_rec.cli import serving
+
+    report = Reporter(as_json=as_json, quiet=quiet)
+    found, table = serving.explain(
+        bundle=bundle,
+        events=events,
+        user=user,
+        item=item,
+        inputs=Inputs(columns, max_bad_fraction, report),
+    )
+    report.result(found, table)
 
 
 def imagine(
