@@ -26,6 +26,7 @@ from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.events.weights import checked_weights
 from prodgen_rec.hashing import hash_ids, hash_pairs, uniform_of
 from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.matrices import check_matrix, first_not_finite
 
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
 
@@ -37,15 +38,39 @@ class Interactions:
     Parameters
     ----------
     users, items
-        Raw ids of the rows and columns.
+        Raw ids of the rows and columns. ``IdMap.of`` sorts ids; ``IdMap(as_id_array(ids))`` keeps
+        the order in which a matrix of one's own has them.
     matrix
-        Float32, shape (n_users, n_items), canonical. A stored entry says that the user has
-        touched the item; its value, the net evidence, may be 0 or negative.
+        Float32, shape (n_users, n_items), finite, canonical: each pair once, the columns of a row
+        ascending. A stored entry says that the user has touched the item; its value, the net
+        evidence, may be 0 or negative.
+
+    Raises
+    ------
+    InputError
+        The matrix is another one, for instance items × users.
     """
 
     users: IdMap
     items: IdMap
     matrix: csr_array
+
+    def __post_init__(self) -> None:
+        what = "interactions, users × items"
+        for name, ids in (("users", self.users), ("items", self.items)):
+            if not isinstance(ids, IdMap):
+                raise InputError(
+                    f"{what}: expected an IdMap of {name}, got {type(ids).__name__}; "
+                    "IdMap(as_id_array(ids)) makes one"
+                )
+        check_matrix(self.matrix, (len(self.users), len(self.items)), what)
+        bad = first_not_finite(self.matrix)
+        if bad is not None:
+            user, item = self.users.arrow[bad.row].as_py(), self.items.arrow[bad.column].as_py()
+            raise InputError(
+                f"{what}: the evidence of user {user!r} for item {item!r} is {bad.value}; "
+                "expected finite numbers: leave such pairs out"
+            )
 
     @property
     def n_users(self) -> int:

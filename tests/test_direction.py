@@ -14,7 +14,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "prodgen_rec"
 
-LEAVES = {"_lazy", "_version", "columns", "errors", "figures", "hashing", "ids", "storage"}
+LEAVES = {
+    "_lazy",
+    "_version",
+    "columns",
+    "errors",
+    "figures",
+    "hashing",
+    "ids",
+    "matrices",
+    "storage",
+}
 """Import each other and nothing else of the package; everything may import them."""
 
 PIPELINE = {

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array, csr_matrix
 
 from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import ConfigError, EventsError, InputError, UnknownIdError
 from prodgen_rec.events import read_events
-from prodgen_rec.ids import IdMap
-from prodgen_rec.interactions import build_interactions
+from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.interactions import Interactions, build_interactions
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -179,3 +180,60 @@ def test_no_events_are_refused():
     nothing = LOG.where(np.zeros(len(LOG), bool))
     with pytest.raises(EventsError, match=r"there are no events in Events\(0 rows; 6 rows read"):
         build_interactions(nothing)
+
+
+# Matrices of one's own
+
+DENSE = np.array([[1, 0, 2], [0, 3, -1]], np.float32)
+
+
+def parts(data, indices, indptr):
+    return csr_array((np.array(data, np.float32), indices, indptr), shape=(2, 3))
+
+
+def out_of_range():
+    matrix = csr_array(DENSE)
+    matrix.indices[0] = 7
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("matrix", "text"),
+    [
+        (csr_array(DENSE.T), r"shape \(3, 2\), expected \(2, 3\); it is the .* pass matrix.T"),
+        (csr_array(DENSE[:, :2]), r"users × items: .* shape \(2, 2\), expected \(2, 3\)$"),
+        (csr_array(DENSE, dtype=np.float64), "is float64, expected float32; make it with csr_arr"),
+        (csr_array(DENSE > 0), "is bool, expected float32"),
+        (csr_array(DENSE).tocsc(), "expected a scipy.sparse.csr_array, got csc_array"),
+        (csr_array(DENSE).tocoo(), "got coo_array"),
+        (csr_matrix(DENSE), "got csr_matrix"),
+        (DENSE, "got ndarray"),
+        (parts([1, 1, 2], [0, 0, 2], [0, 2, 3]), "stores a pair twice, or columns .* out of order"),
+        (parts([1, 1, 2], [2, 0, 2], [0, 2, 3]), "sort them with matrix.sum_duplicates"),
+        (out_of_range(), "do not fit together: .*indices must be < 3"),
+        (
+            parts([1, np.nan, 2], [0, 1, 2], [0, 1, 3]),
+            "user 'b' for item 8 is nan; expected finite",
+        ),
+        (parts([1, 1, -np.inf], [0, 1, 2], [0, 1, 3]), "user 'b' for item 9 is -inf"),
+    ],
+)
+def test_a_matrix_that_would_be_misread_is_refused(matrix, text):
+    with pytest.raises(InputError, match=text):
+        Interactions(IdMap.of(["a", "b"]), IdMap.of([7, 8, 9]), matrix)
+
+
+def test_wide_indices_and_explicit_zeros_are_kept():
+    matrix = parts([1, 0, 2], np.array([0, 1, 2]), np.array([0, 2, 3]))
+    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+    interactions = Interactions(IdMap.of(["a", "b"]), IdMap.of([7, 8, 9]), matrix)
+    assert interactions.history("a").to_numpy().tolist() == [[7, 1], [8, 0]]
+
+
+def test_ids_of_a_matrix_keep_their_order():
+    """`IdMap.of` would give the evidence of one user to another."""
+    users = as_id_array(["zoe", "ann"])
+    interactions = Interactions(IdMap(users), IdMap.of([7, 8, 9]), csr_array(DENSE))
+    assert interactions.history("zoe")["item_id"].tolist() == [9, 7]
+    with pytest.raises(InputError, match=r"an IdMap of users, got list; IdMap\(as_id_array"):
+        Interactions(["zoe", "ann"], IdMap.of([7, 8, 9]), csr_array(DENSE))

@@ -62,11 +62,40 @@ def test_words_of_titles_are_features():
 
 @pytest.mark.parametrize(
     ("matrix", "complaint"),
-    [(np.ones((4, 2)), "features of shape .4, 2. came with 3 items"), (-np.eye(3), "below 0")],
+    [
+        (np.ones((4, 2)), r"features of shape \(4, 2\) came with 3 items; .* per item$"),
+        (np.ones((3, 2)), "it seems to be items × features: pass matrix.T"),
+        (np.ones(3), r"features of shape \(3,\)"),
+        (-np.eye(3), r"3 values that are below 0 or not finite, the first is -1.0 for item 'a'"),
+        (np.diag([1, np.nan, 1]), "1 values .* the first is nan for item 'b'"),
+        (np.diag([1, 1, np.inf]), "the first is inf for item 'c'"),
+    ],
 )
 def test_matrices_that_are_no_features_are_refused(matrix, complaint):
-    with pytest.raises(InputError, match=complaint):
-        ItemFeatures.of_matrix(IdMap.of(range(3)), csr_array(matrix))
+    for make in (ItemFeatures.of_matrix, ItemFeatures):
+        with pytest.raises(InputError, match=complaint):
+            make(IdMap.of(["a", "b", "c"]), csr_array(matrix, dtype=np.float32))
+
+
+def test_a_product_by_what_is_no_weight_is_refused():
+    features = ItemFeatures.of_matrix(IdMap.of(range(3)), np.eye(3))
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="below 0 or not finite"):
+            features.times(weight)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "error", "complaint"),
+    [
+        ((2, 4), 1, InputError, r"vectors of shape \(2, 4\) came with 4 items"),
+        ((4, 2), 4, ConfigError, "n = 4: expected 1 to 3 neighbors"),
+        ((4, 2), 0, ConfigError, "n = 0: expected 1 to 3 neighbors"),
+    ],
+)
+def test_neighbors_that_there_are_not_are_refused(shape, n, error, complaint):
+    vectors = np.ones(shape, np.float32)
+    with pytest.raises(error, match=complaint):
+        ItemFeatures.of_neighbors(IdMap.of(range(4)), vectors, n=n, weight=1.0)
 
 
 def test_neighbors_are_those_with_the_highest_cosine():

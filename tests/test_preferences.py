@@ -18,7 +18,16 @@ from prodgen_rec.errors import (
 from prodgen_rec.events import read_events
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions, build_interactions
-from prodgen_rec.preferences import ALS, Popularity, Recommender
+from prodgen_rec.preferences import (
+    ALS,
+    BPR,
+    EASE,
+    GraphFilter,
+    ItemKNN,
+    Popularity,
+    Recommender,
+)
+from prodgen_rec.storage import load_arrays, save_arrays
 
 # A world small enough to know everything by hand
 
@@ -296,3 +305,23 @@ def test_parts_of_different_models_are_refused(folder, record, tmp_path):
     (tmp_path / "other" / "items.parquet").replace(folder / "items.parquet")
     with pytest.raises(BundleCorruptError, match="the parts do not fit together"):
         Recommender.load(folder)
+
+
+@pytest.mark.parametrize(
+    "recommender",
+    [ALS(2), BPR(2, iterations=2), GraphFilter(2), Popularity(), EASE(1.0), ItemKNN(2)],
+    ids=lambda recommender: type(recommender).__name__,
+)
+def test_a_number_on_disk_that_is_not_finite_is_named(recommender, record, tmp_path):
+    recommender.fit(record).save(tmp_path / "model")
+    file = tmp_path / "model" / "arrays.npz"
+    whole = load_arrays(file)
+    numbers = [name for name, array in whole.items() if array.dtype.kind == "f"]
+    assert len(numbers) > 1
+    for name in numbers:
+        broken = whole[name].copy()
+        broken[(-1,) * broken.ndim] = np.nan
+        save_arrays(file, whole | {name: broken})
+        place = ", ".join(str(size - 1) for size in broken.shape)
+        with pytest.raises(BundleCorruptError, match=rf"1 of {broken.size} {name} .*\({place},?\)"):
+            Recommender.load(tmp_path / "model")

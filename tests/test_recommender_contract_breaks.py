@@ -1,5 +1,7 @@
 """The contract of recommenders: all of the library's keep it, and every planted bug is caught."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,22 @@ class AnswersBeforeTheFit:
             return super().recommend(users, n, **options)
         except NotFittedError:
             return pd.DataFrame()
+
+
+class LearnsFromNothing:
+    def fit(self, interactions, features=None):
+        try:
+            return super().fit(interactions, features)
+        except InputError:
+            return self
+
+
+class NothingKnownNothingScored:
+    def recommend(self, users, n, **options):
+        best = super().recommend(users, n, **options)
+        record = options.get("history") or self.interactions_
+        liked = record.users.take(np.flatnonzero((record.matrix > 0).sum(axis=1)))
+        return best.assign(score=best["score"].where(best["user_id"].isin(liked)))
 
 
 class OneSeenItemSlipsThrough:
@@ -134,6 +152,15 @@ class IgnoresCandidates:
         return super().recommend(users, n, **options)
 
 
+class MakesIdsOfOneForm:
+    def recommend(self, users, n, **options):
+        best = super().recommend(users, n, **options)
+        for name in ("user_id", "item_id"):
+            if not pd.api.types.is_integer_dtype(best[name]):
+                best[name] = [unicodedata.normalize("NFC", one) for one in best[name]]
+        return best
+
+
 class TurnsIdsIntoText:
     def recommend(self, users, n, **options):
         return super().recommend(users, n, **options).astype({"user_id": str, "item_id": str})
@@ -182,6 +209,9 @@ class ForgetsSettings:
 
 ANYWHERE = {
     AnswersBeforeTheFit: "expected NotFittedError",
+    LearnsFromNothing: "mentioning 'positive evidence', but nothing was raised",
+    NothingKnownNothingScored: "a score is not finite",
+    MakesIdsOfOneForm: "must hold exactly 5 rows per user",
     OneSeenItemSlipsThrough: "not the best ones of unseen items",
     Pads: "expected InputError",
     WorstFirst: "not those with the best scores",

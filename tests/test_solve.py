@@ -1,10 +1,13 @@
 """Exact user vectors: closed forms, another library's solver, and the same bits always."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from implicit.cpu.als import user_factor
 from scipy.sparse import csr_array, csr_matrix
 
+from prodgen_rec.errors import InputError
 from prodgen_rec.preferences import UserSolver, solve
 
 LENGTHS = [0, 1, 1, 2, 3, 5, 8, 13, 24, 33, 60, 100, 0, 7]
@@ -113,3 +116,30 @@ def test_nothing_known_nothing_preferred():
     solver = UserSolver(item_vectors(8), regularization=1.0, alpha=1.0)
     assert not solver.solve(matrix).any()
     assert solver.leave_one_out(matrix).shape == (0, 8)
+
+
+def test_a_giant_costs_memory_in_proportion_to_the_history():
+    """The padding doubles it at most, and nothing is as large as its square."""
+    n_pairs, n_factors = (1 << 15) + 1, 8
+    matrix = histories(lengths=[5, n_pairs], n_items=40_000)
+    solver = UserSolver(item_vectors(n_factors, 40_000), regularization=1.0, alpha=1.0, n_threads=1)
+    padded = 8 * n_factors * 2 * (n_pairs - 1)
+    for solution in (solver.solve, solver.leave_one_out):
+        tracemalloc.start()
+        solution(matrix)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert padded < peak < 10 * padded
+
+
+def test_evidence_beyond_any_solution_is_refused():
+    vectors = item_vectors(6)
+    solver = UserSolver(vectors, regularization=1.0, alpha=1.0)
+    for value, solution in ((1e12, solver.leave_one_out), (1e30, solver.solve)):
+        matrix = histories(lengths=[3, 4, 7, 30])
+        matrix.data[8] = value  # of the third
+        with pytest.raises(InputError, match=r"history 2: its vector .*a pair is 1e\+[13][20] bes"):
+            solution(matrix)
+    vectors[7, 2] = np.nan
+    with pytest.raises(InputError, match="item vector 7 is not finite"):
+        UserSolver(vectors, regularization=1.0, alpha=1.0)

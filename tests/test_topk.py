@@ -114,3 +114,15 @@ def test_too_few_items_are_refused_not_padded():
 def test_no_users_no_rows():
     index, score = top_n(np.empty((0, 4), np.float32), np.ones((5, 4), np.float32), 2)
     assert index.shape == score.shape == (0, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_named(value):
+    users, items = np.ones((4, 3), np.float32), np.ones((6, 3), np.float32)
+    users[2, 1] = items[5, 0] = value
+    with pytest.raises(InputError, match="item vector 5 is not finite"):
+        top_n(users, items, 2)
+    with pytest.raises(InputError, match="user vector 2 is not finite"):
+        top_n(users, items, 2, allowed=np.arange(6) < 5)
+    with pytest.raises(InputError, match=r"user vector 1 .*length 1\.73205e"):
+        top_n(np.full((4, 3), [[1], [1e30], [1], [1]], np.float32), 1e30 * np.ones((6, 3)), 2)

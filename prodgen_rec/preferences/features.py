@@ -23,6 +23,7 @@ from scipy.sparse import csr_array, vstack
 from prodgen_rec.errors import ConfigError, InputError
 from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import on_items
+from prodgen_rec.matrices import check_matrix
 from prodgen_rec.preferences.topk import top_n
 
 
@@ -35,12 +36,35 @@ class ItemFeatures:
     items
         Raw ids of the columns.
     matrix
-        float32 (n_features, n_items), canonical: above 0 where an item has a feature, as evidence
-        of the kind that a user's pair has.
+        float32 (n_features, n_items), finite, canonical: above 0 where an item has a feature, as
+        evidence of the kind that a user's pair has.
+
+    Raises
+    ------
+    InputError
+        The matrix is another one; `of_matrix` takes more kinds.
     """
 
     items: IdMap
     matrix: csr_array
+
+    def __post_init__(self) -> None:
+        shape: tuple[int, ...] = getattr(self.matrix, "shape", ())
+        if len(shape) != 2 or shape[1] != len(self.items):
+            turned = "; it seems to be items × features: pass matrix.T"
+            raise InputError(
+                f"features of shape {shape} came with {len(self.items)} items; expected one column "
+                f"per item{turned if shape[:1] == (len(self.items),) else ''}"
+            )
+        check_matrix(self.matrix, (shape[0], shape[1]), "features × items")
+        wrong = ~(np.isfinite(self.matrix.data) & (self.matrix.data >= 0))
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            item = self.items.arrow[int(self.matrix.indices[first])].as_py()
+            raise InputError(
+                f"features hold {int(wrong.sum())} values that are below 0 or not finite, the "
+                f"first is {self.matrix.data[first]} for item {item!r}"
+            )
 
     @classmethod
     def none(cls, items: IdMap) -> Self:
@@ -100,13 +124,6 @@ class ItemFeatures:
             The shape is another one, or a value is below 0 or not finite.
         """
         matrix = csr_array(matrix, dtype=np.float32)
-        if matrix.shape[1] != len(items):
-            raise InputError(
-                f"features of shape {matrix.shape} came with {len(items)} items; "
-                "expected one column per item"
-            )
-        if not (np.isfinite(matrix.data) & (matrix.data >= 0)).all():
-            raise InputError("features hold a value that is below 0 or not finite")
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         return cls(items, matrix)
@@ -127,7 +144,21 @@ class ItemFeatures:
             Neighbors of an item, 1 to n_items - 1.
         weight
             Evidence that an item is in a feature, above 0.
+
+        Raises
+        ------
+        ConfigError
+            There are not so many neighbors, or the weight is not above 0.
+        InputError
+            There are more or fewer vectors than items, or one is not finite.
         """
+        if len(vectors) != len(items):
+            raise InputError(
+                f"vectors of shape {vectors.shape} came with {len(items)} items; expected one row "
+                "per item"
+            )
+        if not 1 <= n < len(items):
+            raise ConfigError(f"n = {n}: expected 1 to {len(items) - 1} neighbors of an item")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units = (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         index, _ = top_n(units, units, n + 1)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, normalize, tfidf_weight
-from scipy.sparse import csr_array
+from implicit.nearest_neighbours import all_pairs_knn, bm25_weight, tfidf_weight
+from scipy.sparse import coo_matrix, csr_array
 
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.base import Recommender
@@ -176,8 +176,20 @@ class ItemKNN(ItemRecommender):
         return weights
 
 
-_WEIGHTINGS = {
-    "cosine": normalize,
-    "tf-idf": lambda by_item: normalize(tfidf_weight(by_item)),
+def _of_unit_length(by_item: Any) -> coo_matrix:
+    """Rows divided by their lengths, those of length 0 left as they are.
+
+    By tf-idf, a user who took all items but one weighs nothing, so that an item of that user
+    alone has no length; `implicit.nearest_neighbours.normalize` would make it NaN.
+    """
+    rows = coo_matrix(by_item)
+    lengths = np.sqrt(np.bincount(rows.row, rows.data**2, minlength=rows.shape[0]))
+    rows.data = rows.data / np.where(lengths > 0, lengths, 1.0)[rows.row]
+    return rows
+
+
+_WEIGHTINGS: Mapping[str, Callable[[Any], Any]] = {
+    "cosine": _of_unit_length,
+    "tf-idf": lambda by_item: _of_unit_length(tfidf_weight(by_item)),
     "bm25": lambda by_item: bm25_weight(by_item, K1=100, B=0.5),
 }

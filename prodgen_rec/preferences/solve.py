@@ -23,7 +23,7 @@ so it does not matter who else is in the stack.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,12 +31,15 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
+from prodgen_rec.errors import InputError
 from prodgen_rec.preferences.parallel import run_in_threads
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
 _BATCH_BYTES = 16 << 20
 """Working memory of one thread, about."""
+_LEAST_LEFT = 1e-10
+"""Of a system without a pair; with less, the vector would be wrong in its first five digits."""
 
 
 class _Batch(NamedTuple):
@@ -62,6 +65,11 @@ class UserSolver:
         Confidence per unit of evidence, at least 0.
     n_threads
         Threads to use, by default one per CPU; the results are the same bits for any number.
+
+    Raises
+    ------
+    InputError
+        An item vector is not finite.
     """
 
     def __init__(
@@ -72,7 +80,11 @@ class UserSolver:
         alpha: float,
         n_threads: int | None = None,
     ) -> None:
+        finite = np.isfinite(item_vectors).all(axis=1)
+        if not finite.all():
+            raise InputError(f"item vector {int(np.argmin(finite))} is not finite; fit again")
         self.item_vectors = item_vectors
+        self.regularization = regularization
         self.alpha = alpha
         self.n_threads = n_threads
         self.n_factors: int = item_vectors.shape[1]
@@ -95,11 +107,17 @@ class UserSolver:
         Returns
         -------
         Shape (n_users, d). A user without any pair has the zero vector.
+
+        Raises
+        ------
+        InputError
+            Evidence is so large that there is no solution in float64.
         """
         vectors = np.zeros((matrix.shape[0], self.n_factors), dtype)
 
         def task(rows: npt.NDArray[np.int64]) -> None:
-            vectors[rows] = self._solve_batch(self._batch(matrix, rows))
+            batch = self._batch(matrix, rows)
+            vectors[rows] = self._finite(self._solve_batch, batch, rows)
 
         run_in_threads(task, self._plan(matrix), self.n_threads)
         return vectors
@@ -122,12 +140,18 @@ class UserSolver:
         Returns
         -------
         Shape (number of stored pairs, d), in the order in which the matrix stores them.
+
+        Raises
+        ------
+        InputError
+            As in `solve`.
         """
         vectors = np.empty((matrix.nnz, self.n_factors), dtype)
 
         def task(rows: npt.NDArray[np.int64]) -> None:
             batch = self._batch(matrix, rows)
-            vectors[batch.pairs[batch.real]] = self._downdate(batch)[batch.real]
+            left_out = self._finite(self._downdate, batch, rows)
+            vectors[batch.pairs[batch.real]] = left_out[batch.real]
 
         run_in_threads(task, self._plan(matrix), self.n_threads)
         return vectors
@@ -179,6 +203,29 @@ class UserSolver:
         target = np.where(evidence > 0, 1.0 + weight, 0.0)
         return _Batch(pairs, real, np.where(real, matrix.indices[pairs], 0), weight, target)
 
+    def _finite(
+        self,
+        solution: Callable[[_Batch], FloatArray],
+        batch: _Batch,
+        rows: npt.NDArray[np.int64],
+    ) -> FloatArray:
+        """A solution for the users of a batch, refused where it is none."""
+        try:
+            with np.errstate(all="ignore"):
+                vectors = solution(batch)
+        except np.linalg.LinAlgError:
+            vectors = np.full((len(rows), 1), np.nan)
+        finite = np.isfinite(vectors).reshape(len(rows), -1).all(axis=1)
+        if not finite.all():
+            weight = batch.weight.max(axis=1)
+            row = int(np.argmax(np.where(finite, -np.inf, weight)))
+            raise InputError(
+                f"history {rows[row]}: its vector is not finite, the confidence of a pair is "
+                f"{1 + weight[row]:g} beside a regularization of {self.regularization:g}; lower "
+                "the evidence, where a quantity may be wrong, or alpha"
+            )
+        return vectors
+
     def _solve_batch(self, batch: _Batch) -> FloatArray:
         """Vectors of the users, shape (b, d)."""
         own = self._vectors[batch.items]  # Y_u: (b, w, d)
@@ -201,7 +248,9 @@ class UserSolver:
         x = batch.target[:, None, :] @ q  # (b, 1, d)
         fitted = np.vecdot(own, x)
         leverage = np.vecdot(own, q)
-        step = (batch.target - batch.weight * fitted) / (1.0 - batch.weight * leverage)
+        left = 1.0 - batch.weight * leverage
+        left[left < _LEAST_LEFT] = np.nan  # mostly rounding
+        step = (batch.target - batch.weight * fitted) / left
         vectors: FloatArray = x - step[..., None] * q
         return vectors
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
@@ -62,7 +63,7 @@ def load_state(kind: type[AnyRecommender], folder: Path | str) -> AnyRecommender
     Raises
     ------
     BundleCorruptError
-        A part is missing, damaged, or does not fit the others.
+        A part is missing, damaged, does not fit the others, or holds numbers that are not finite.
     BundleVersionError
         A newer version of the library wrote it.
     BundleError
@@ -74,17 +75,28 @@ def load_state(kind: type[AnyRecommender], folder: Path | str) -> AnyRecommender
     users = _read_ids(folder / _USERS, columns.USER_ID)
     items = _read_ids(folder / _ITEMS, columns.ITEM_ID)
     arrays = load_arrays(folder / _ARRAYS)
+    _check_finite(arrays, folder / _ARRAYS)
     try:
         matrix = csr_array(
             (arrays["evidence"], arrays["item_index"], arrays["user_start"]),
             shape=(len(users), len(items)),
         )
-        matrix.check_format(full_check=True)
         recommender.interactions_ = Interactions(users, items, matrix)
         recommender._set_arrays(arrays)
     except (KeyError, ValueError) as error:
         raise BundleCorruptError(f"{folder}: the parts do not fit together ({error})") from error
     return recommender
+
+
+def _check_finite(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    for name, values in arrays.items():
+        finite = np.isfinite(values)
+        if not finite.all():
+            place = np.unravel_index(int(np.argmin(finite)), values.shape)
+            raise BundleCorruptError(
+                f"{path}: {int((~finite).sum())} of {values.size} {name} are not finite, the first "
+                f"at {tuple(map(int, place))}; fit and save again"
+            )
 
 
 def _new(kind: type[AnyRecommender], about: dict[str, Any], folder: Path) -> AnyRecommender:

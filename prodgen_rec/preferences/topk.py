@@ -71,7 +71,10 @@ def top_n(
     columns = _checked_columns(len(item_vectors), n, allowed)
     items = item_vectors[columns]
     by_factor = np.ascontiguousarray(items.T)  # a faster product
-    longest = _lengths(items).max()
+    lengths = _lengths(items)
+    if not np.isfinite(lengths).all():
+        raise InputError(f"item vector {columns[np.argmin(np.isfinite(lengths))]} is not finite")
+    longest = lengths.max()
     memory = _Memory()
 
     def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
@@ -79,7 +82,10 @@ def top_n(
         products = _lengths(users) * longest
         if not (products <= np.finfo(np.float32).max).all():
             row = rows.start + int(np.argmin(products <= np.finfo(np.float32).max))
-            raise InputError(f"user vector {row}, or some item's, is not finite or too long")
+            raise InputError(
+                f"user vector {row} is not finite, or too long for a product with item vectors of "
+                f"length {longest:g} to be finite in float32"
+            )
         parts = _parts_of_scores(users, by_factor, n, excluded, memory)
         row, item = _short_list(parts, n, _rounding(users.shape[1], products), rows.start)
         return _first_n(row, item, _scores_of_pairs(users, items, row, item), len(users), n)

@@ -24,6 +24,7 @@ Factory = Callable[[], Recommender]
 
 _N_USERS, _N_ITEMS, _N = 30, 24, 5
 _VALUE = "value"
+_ALIKE = ("\u00e9", "e\u0301", "\u0435\u0301", "\u00e9 ", "\u00e9\u200b")
 
 
 def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
@@ -46,6 +47,7 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
         Says which part of the contract is broken, and how.
     """
     _check_unfitted(factory())
+    _check_nothing_to_learn(factory())
     if personalized:
         _check_tells_tastes_apart(factory())
     for ids in (_integers, _texts):
@@ -63,6 +65,7 @@ def check_recommender(factory: Factory, *, personalized: bool = True) -> None:
         if personalized:
             _check_explanations(model, world)
         _check_same_again(model, factory().fit(_world(ids, shuffled=True)))
+    _check_odd_histories(factory())
 
 
 # Worlds
@@ -73,7 +76,8 @@ def _integers(index: npt.NDArray[np.int64]) -> list[Any]:
 
 
 def _texts(index: npt.NDArray[np.int64]) -> list[Any]:
-    return [f"0{i}é" for i in 500 + index]
+    """Ids in groups of five that look alike: é in one character and in two, Cyrillic, blanks."""
+    return [f"0{500 + i // 5}{_ALIKE[i % 5]}" for i in index]
 
 
 def _world(
@@ -129,6 +133,34 @@ def _check_unfitted(model: Recommender) -> None:
     ]
     for call in calls:
         require_refusal(NotFittedError, "fit", call)
+
+
+def _check_nothing_to_learn(model: Recommender) -> None:
+    """Whatever was taken came back, or was worth nothing."""
+    world = _world(_integers)
+    matrix = world.matrix.copy()
+    matrix.data = -np.abs(matrix.data)
+    returned = Interactions(world.users, world.items, matrix)
+    require_refusal(InputError, "positive evidence", lambda: model.fit(returned))
+
+
+def _check_odd_histories(model: Recommender) -> None:
+    """Users of no event, of one, of returns alone and of everything; items of returns alone."""
+    dense = _world(_integers).matrix.toarray()
+    dense[0] = 0.0
+    dense[1] = np.eye(1, _N_ITEMS, 3)
+    dense[2] = -np.abs(dense[2])
+    dense[3] = 1.0
+    dense[:, 5] = -np.abs(dense[:, 5])
+    world = Interactions(IdMap.of(range(_N_USERS)), IdMap.of(range(_N_ITEMS)), csr_array(dense))
+    model.fit(world)
+    _check_fit(model, world)
+    others = [user for user in range(_N_USERS) if user != 3]
+    for lists in (model.recommend(others, _N), model.recommend(others, _N, history=world)):
+        require(len(lists) == _N * len(others), "a user of an odd history gets no list")
+        require(bool(np.isfinite(lists[SCORE]).all()), "a score is not finite")
+    require_refusal(InputError, "user 3: ", lambda: model.recommend([3], 1))
+    require_refusal(InputError, "user 3: ", lambda: model.recommend([3], 1, history=world))
 
 
 def _check_tells_tastes_apart(model: Recommender) -> None:
