@@ -286,7 +286,8 @@ def _stored(file: Path | str) -> optuna.storages.BaseStorage:
     try:
         content = Path(file).read_bytes() if Path(file).exists() else b""
         if content[-1:] in (b"", b"\n"):
-            return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+            # Its lock is a link to this path, read from where the lock lies.
+            return optuna.storages.JournalStorage(JournalFileBackend(str(Path(file).resolve())))
         why = "its last line is cut off"
     except (ValueError, KeyError, TypeError) as error:  # Optuna checks nothing itself
         why = f"{type(error).__name__}: {error}"

@@ -1,6 +1,9 @@
 """The search for hyper-parameters: what it finds, and that it goes on where it was stopped."""
 
 import logging
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import optuna
@@ -89,6 +92,57 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_result(world, tmp_path):
         tune(world, Interrupted(iterations=3), n_trials=6, k=5, file=file)
     resumed = tune(world, Interrupted(iterations=3), n_trials=6, k=5, file=file)
     pd.testing.assert_frame_equal(resumed.trials, unbroken.trials)
+
+
+_KILLED = """
+import os, signal, sys
+from prodgen_rec import ALS, Recommender, tune
+
+class Killed(ALS):
+    n_fits = 0
+
+    def _learn(self, evidence, features):
+        super()._learn(evidence, features)
+        Killed.n_fits += 1
+        if Killed.n_fits == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Killed.__name__ = "ALS"
+world = Recommender.load(sys.argv[1]).interactions_
+tune(world, Killed(iterations=3), n_trials=6, k=5, n_holdouts=1, file=sys.argv[2])
+"""
+
+
+def test_a_search_that_was_killed_goes_on_to_the_same_result(world, tmp_path):
+    """A real process, by a real SIGKILL, in the middle of its fourth trial."""
+    model, file = tmp_path / "model", tmp_path / "trials.log"
+    Popularity().fit(world).save(model)
+    words = [sys.executable, "-c", _KILLED, model, file]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    settings = {"n_trials": 6, "k": 5, "n_holdouts": 1}
+    resumed = tune(world, quick(), file=file, **settings)
+    assert file.read_text().count('"op_code":4,') == 7  # six trials and the one that was killed
+    pd.testing.assert_frame_equal(resumed.trials, tune(world, quick(), **settings).trials)
+
+
+_KILLED_WRITING = """
+import os, signal, sys
+from prodgen_rec import EASE, Recommender, tune
+
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+tune(Recommender.load(sys.argv[1]).interactions_, EASE(), n_trials=1, k=5, file="some/trials.log")
+"""
+
+
+def test_the_lock_of_a_search_that_was_killed_can_be_told_to_be_old(world, tmp_path):
+    """Optuna waits half a minute for it, but for ever if it is a link that leads nowhere."""
+    Popularity().fit(world).save(tmp_path / "model")
+    (tmp_path / "some").mkdir()
+    words = [sys.executable, "-c", _KILLED_WRITING, "model"]
+    assert subprocess.run(words, check=False, cwd=tmp_path).returncode == -signal.SIGKILL
+    lock = tmp_path / "some" / "trials.log.lock"
+    assert lock.is_symlink()
+    assert lock.exists()
 
 
 def test_other_data_in_the_same_file_are_another_search(world, tmp_path):
