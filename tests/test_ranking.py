@@ -213,6 +213,7 @@ TAKEN = holdout_of({"a": ["x"]})
         (LISTS, TAKEN.assign(user_id="z"), "no user_id in common: 'a' against 'z'; .* zeros"),
         (LISTS, TAKEN.assign(item_id=7), "no item_id in common: 'x', 'y' against 7"),
         (LISTS, TAKEN.assign(user_id=None), "holdout, user_id: "),
+        (LISTS, TAKEN.set_axis(["item_id", "user_id"], axis=1), "no user_id .* columns swapped"),
     ],
 )
 def test_unusable_tables_are_refused(lists, taken, message):
@@ -230,7 +231,11 @@ def test_a_recommender_that_misses_everything_gets_zero_not_an_error():
     [
         ({"k": 3}, "k is 3, but no list goes beyond rank 2; recommend 3 items per user"),
         ({"k": 0}, "k is 0; expected one or more integers from 1"),
-        ({"k": ()}, "expected one or more"),
+        ({"k": ()}, r"k is \(\); expected one or more"),
+        ({"k": 1.5}, "k is 1.5; expected one or more integers"),
+        ({"k": [1, 1.5]}, r"k is \[1, 1.5\]; expected one or more integers"),
+        ({"k": "2"}, "k is '2'; expected one or more integers"),
+        ({"k": None}, "k is None; expected one or more integers"),
         ({"k": 2, "n_items": 1}, "n_items is 1, but 2 distinct items are recommended"),
         ({"k": 2, "n_boot": 0}, "n_boot is 0"),
     ],

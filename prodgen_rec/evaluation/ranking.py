@@ -7,7 +7,7 @@ interval over those users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -344,7 +344,7 @@ def _match_ids(
         raise InputError(
             f"recommendations and holdout have no {column} in common: {_examples(listed)} "
             f"against {_examples(held_out)}; pass tables of the same shop with ids written "
-            "the same way (leading zeros, prefixes)"
+            "the same way (leading zeros, prefixes), and no columns swapped"
         )
     return known, known.find(held_out), found
 
@@ -386,9 +386,10 @@ def _check_columns(table: pd.DataFrame, what: str, needed: Sequence[str]) -> Non
 
 
 def _cutoffs(k: int | Sequence[int], longest: int) -> tuple[int, ...]:
-    cutoffs = tuple(sorted({k} if isinstance(k, int | np.integer) else set(k)))
-    if not cutoffs or cutoffs[0] < 1:
-        raise ConfigError(f"k is {k}; expected one or more integers from 1")
+    wanted: set[Any] = set(k) if isinstance(k, Iterable) else {k}  # whatever came as k
+    if not wanted or not all(isinstance(one, int | np.integer) and one >= 1 for one in wanted):
+        raise ConfigError(f"k is {k!r}; expected one or more integers from 1")
+    cutoffs = tuple(sorted(wanted))
     if cutoffs[-1] > longest:
         raise ConfigError(
             f"k is {cutoffs[-1]}, but no list goes beyond rank {longest}; "
