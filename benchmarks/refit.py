@@ -23,6 +23,7 @@ from prodgen_rec.imagery.condition import Whitening
 from prodgen_rec.preferences import VectorRecommender
 
 K = 20
+PASSES = 1, 3, 15
 
 
 def main() -> None:
@@ -33,18 +34,26 @@ def main() -> None:
         print(f"skipped: {log}")
         return
     history = interactions(log.history)
-    refits(history, data / "hm_fashion" / "interactions.parquet")
+    refits(history, log.future, data / "hm_fashion" / "interactions.parquet")
     new_items(history, log.future)
 
 
-def refits(history: pg.Interactions, dated: Path) -> None:
+def refits(history: pg.Interactions, future: pd.DataFrame, dated: Path) -> None:
     """Fits of the same log and of parts of it, beside each other."""
     report("another seed", pg.ALS(seed=1).fit(history), pg.ALS().fit(history))
     nine_tenths = history.where(np.random.default_rng(0).random(history.n_pairs) < 0.9)
     first = pg.ALS().fit(nine_tenths)
-    report("a tenth of the pairs added", pg.ALS().fit(history), first)
+    in_full = pg.ALS().fit(history)
+    report("a tenth of the pairs added", in_full, first)
     report("a tenth added, another seed", pg.ALS(seed=1).fit(history), first)
-    report("a tenth added by partial_fit", copy.copy(first).partial_fit(history), first)
+    later = {"partial_fit": copy.copy(first).partial_fit(history)}
+    for passes in PASSES:
+        later[f"refit, {passes} passes"] = copy.copy(first).refit(history, passes=passes)
+    for name, model in later.items():
+        report(f"a tenth added by {name}", model, first)
+    held = future[future["user_id"].isin(history.users.ids)]
+    for name, model in ({"the older fit": first, "a fit of everything": in_full} | later).items():
+        print(f"{name:20} recall of all that is held out: {judged(model, held, None)}")
     filters = [pg.GraphFilter(256).fit(log) for log in (history, nine_tenths)]
     report("a tenth added, graph filter", *filters)
     if not dated.exists():
@@ -54,6 +63,9 @@ def refits(history: pg.Interactions, dated: Path) -> None:
     first = pg.ALS().fit(but_last)
     report("the last day added", pg.ALS().fit(all_days), first)
     report("the last day added by partial_fit", copy.copy(first).partial_fit(all_days), first)
+    for passes in PASSES:
+        refit = copy.copy(first).refit(all_days, passes=passes)
+        report(f"the last day added by refit, {passes} passes", refit, first)
     small = [pg.ALS(32).fit(log) for log in (all_days, but_last)]
     report("the last day added, 32 factors", *small)
 
@@ -95,7 +107,8 @@ def new_items(history: pg.Interactions, future: pd.DataFrame) -> None:
     print(f"\n{len(new)} new items, {len(wanted)} of {len(held)} pairs held out")
     first = pg.ALS().fit(history.for_items(old))
     fits = {
-        "partial_fit": first.partial_fit(history),
+        "partial_fit": copy.copy(first).partial_fit(history),
+        "refit": copy.copy(first).refit(history),
         "fit of everything": pg.ALS().fit(history),
         "popularity": pg.Popularity().fit(history),
     }

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from tastes import objective
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
@@ -23,12 +24,6 @@ def clustered(seed=0, n_users=120, n_items=60):
     same = np.arange(n_users)[:, None] % 3 == np.arange(n_items) % 3
     touched = rng.random((n_users, n_items)) < np.where(same, 0.4, 0.02)
     return world(touched * rng.choice([1.0, 2.0, 5.0, -1.0], (n_users, n_items)))
-
-
-def objective(matrix, users, items, regularization, alpha):
-    r = matrix.toarray().astype(float)
-    error = (1 + alpha * np.abs(r)) * ((r > 0) - users.astype(float) @ items.T) ** 2
-    return error.sum() + regularization * ((users**2).sum() + (items**2).sum())
 
 
 @pytest.mark.parametrize("alpha", [0.3, 5.0])

@@ -5,42 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from tastes import N_NEW, N_OLD, N_USERS, NEW, OLD, closed_form, fitted, interactions, log
 
 from prodgen_rec.errors import InputError, NotFittedError
 from prodgen_rec.evaluation import evaluate_ranking
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, ItemFeatures, Recommender, parallel
-
-N_USERS, N_OLD, N_NEW = 150, 60, 12
-OLD, NEW = np.arange(N_OLD), np.arange(N_OLD, N_OLD + N_NEW)
-
-
-def interactions(dense, users=None):
-    dense = np.asarray(dense, np.float32)
-    users = range(dense.shape[0]) if users is None else users
-    return Interactions(IdMap.of(users), IdMap.of(range(dense.shape[1])), csr_array(dense))
-
-
-def log(seed=0):
-    """Evidence of three tastes, old items before new ones; some pairs were returned."""
-    rng = np.random.default_rng(seed)
-    shape = N_USERS, N_OLD + N_NEW
-    same = np.arange(N_USERS)[:, None] % 3 == np.arange(shape[1]) % 3
-    touched = rng.random(shape) < np.where(same, 0.35, 0.02)
-    return touched * rng.choice([1.0, 2.0, 4.0, -1.0], shape, p=[0.5, 0.2, 0.2, 0.1])
-
-
-def fitted(dense):
-    return ALS(6, regularization=2.0, alpha=3.0, iterations=10).fit(interactions(dense))
-
-
-def closed_form(fixed, evidence, regularization=2.0, alpha=3.0):
-    """The minimum over the vector of one item, all users written out."""
-    x, confidence = fixed.astype(float), 1 + alpha * np.abs(evidence)
-    normal = x.T @ (confidence[:, None] * x) + regularization * np.eye(x.shape[1])
-    return np.linalg.solve(normal, x.T @ (confidence * (evidence > 0)))
 
 
 def test_a_new_item_has_the_vector_of_the_closed_form_and_no_other_changes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,9 +16,10 @@ from scipy.sparse import csr_array, csr_matrix, vstack
 from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
+from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions, on_items
-from prodgen_rec.preferences.base import check_input
-from prodgen_rec.preferences.checks import check_whole_numbers
+from prodgen_rec.preferences.base import check_input, on_items_of_both
+from prodgen_rec.preferences.checks import check_whole_number, check_whole_numbers
 from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.space import Range, Space
@@ -128,8 +129,8 @@ class ALS(VectorRecommender):
         ``items_``, or whose vector is zero. ``alpha_`` stays that of the fit.
 
         An item that got a vector keeps it when more of it is sold. To have it follow, load the
-        fit again and pass it the longer history; to have all items follow, `fit`, which turns the
-        space (see `align`).
+        fit again and pass it the longer history; to have all items follow, `refit`, which turns the
+        space a little, or `fit`, which turns it to anywhere (see `align`).
 
         Parameters
         ----------
@@ -152,11 +153,81 @@ class ALS(VectorRecommender):
         features = ItemFeatures.none(known) if features is None else features
         items = known.union(interactions.items, features.items, what="item")
         record = interactions.for_items(items)
-        taken = vstack([record.matrix, features.for_items(items)], format="csr")
+        taken = _stacked(record.matrix, features.for_items(items))
+        _, vectors = self._placed(taken, items, record.n_users)
+        self.interactions_, self.item_vectors_ = record, vectors
+        self.user_vectors_ = self._vectors_of(record.matrix)
+        return self
+
+    def refit(
+        self,
+        interactions: Interactions,
+        features: ItemFeatures | None = None,
+        *,
+        passes: int = 3,
+    ) -> Self:
+        """Fit again, from the vectors that there are, and return self.
+
+        As `fit`, but for the start and the number of passes: users and items are those of the log,
+        the minimum that is sought is that of the log, and folding in agrees with the result. What
+        was learned is not thrown away, so that few passes do, and vectors stay much nearer to where
+        they were than those of a new `fit`, even after `align`. The start of a new item is what
+        `partial_fit` gives it. An item that is no longer in the log is no longer in the fit.
+
+        Parameters
+        ----------
+        interactions
+            All that users took, not only what is new.
+        features
+            As in `fit`.
+        passes
+            Over users and items, at least 1. More follow the log further, and lead further away.
+
+        Raises
+        ------
+        NotFittedError
+            There was no `fit`.
+        ConfigError
+            ``passes`` is no whole number, or below 1.
+        InputError
+            Nobody has positive evidence for an item that has a vector, ids are of another kind, or
+            evidence is too large for any vector.
+        TrainingDivergedError
+            Evidence is too large for the regularization.
+        """
+        self._fitted()
+        check_whole_number("passes", passes, 1)
+        check_input(interactions, features)
+        record, of_items = on_items_of_both(interactions, features)
+        taken = _stacked(record.matrix, of_items)
+        start = self._placed(taken, record.items, record.n_users)
+        alpha = self._alpha_for(record.matrix)
+        vectors = self._alternate(taken, alpha, passes, start)
+        self.interactions_, self.item_vectors_, self.alpha_ = record, vectors, alpha
+        self.user_vectors_ = self._vectors_of(record.matrix)
+        return self
+
+    def _placed(self, taken: csr_array, items: IdMap, n_users: int) -> tuple[Vectors, Vectors]:
+        """Rows folded in on the items of the fit, and items, new ones solved against these rows.
+
+        Parameters
+        ----------
+        taken
+            Net evidence and features, shape (n_users + n_features, n_items).
+        items
+            Ids of the columns.
+        n_users
+            Rows before those of features.
+
+        Returns
+        -------
+        float32, (n_users + n_features, d) and (n_items, d).
+        """
+        known = self.items_
         fixed = self._vectors_of(on_items(taken, items, known))
-        if not fixed[: record.n_users].any():
+        if not fixed[:n_users].any():
             raise InputError(
-                f"none of {record.n_users} users has positive evidence for one of the {len(known)} "
+                f"none of {n_users} users has positive evidence for one of the {len(known)} "
                 "items of the fit, which would place new ones; pass whole histories, or fit again"
             )
         place = known.find(items.arrow)[:, None]
@@ -164,36 +235,45 @@ class ALS(VectorRecommender):
         new = np.flatnonzero(~vectors.any(axis=1))
         solver = UserSolver(fixed, regularization=self.regularization, alpha=self.alpha_)
         vectors[new] = solver.solve(taken.T.tocsr()[new])
-        self.interactions_, self.item_vectors_ = record, vectors
-        self.user_vectors_ = self._vectors_of(record.matrix)
-        return self
+        return fixed, vectors
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
-        self.alpha_ = _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
-        if features.shape[0]:  # otherwise spare the memory of a copy
-            evidence = vstack([evidence, features], format="csr")
+        self.alpha_ = self._alpha_for(evidence)
+        return self._alternate(_stacked(evidence, features), self.alpha_, self.iterations)
+
+    def _alpha_for(self, evidence: csr_array) -> float:
+        return _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
+
+    def _alternate(
+        self,
+        taken: csr_array,
+        alpha: float,
+        passes: int,
+        start: tuple[Vectors, Vectors] | None = None,
+    ) -> Vectors:
+        """Item vectors after some passes, from a random start or from vectors of rows and items."""
         with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
             model = AlternatingLeastSquares(
                 factors=self.factors,
                 regularization=self.regularization,
                 alpha=1.0,
-                iterations=self.iterations,
+                iterations=passes,
                 random_state=self.seed,
             )
+            if start is not None:
+                model.user_factors, model.item_factors = start  # which it goes on from
             try:
                 model.fit(
-                    _signed_confidence(evidence, self.alpha_),
-                    show_progress=False,
-                    callback=self._log,
+                    _signed_confidence(taken, alpha), show_progress=False, callback=_log_of(passes)
                 )
             except ModelFitError as error:
                 raise TrainingDivergedError(
                     f"{self} diverged ({error}); raise regularization, or lower alpha or the "
-                    f"evidence, which goes up to {abs(evidence.data).max():g}"
+                    f"evidence, which goes up to {abs(taken.data).max():g}"
                 ) from error
         vectors: Vectors = model.item_factors
         # Their exact solution is zero; the iterative solver only comes close.
-        vectors[_without_positive_evidence(evidence)] = 0.0
+        vectors[_without_positive_evidence(taken)] = 0.0
         return vectors
 
     def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
@@ -217,8 +297,17 @@ class ALS(VectorRecommender):
         super()._set_arrays(arrays)
         self.alpha_ = float(arrays["alpha"])
 
-    def _log(self, iteration: int, seconds: float, _loss: float | None) -> None:
-        logger.info("ALS iteration %d of %d: %.2f s", iteration + 1, self.iterations, seconds)
+
+def _log_of(passes: int) -> Callable[[int, float, float | None], None]:
+    def log(iteration: int, seconds: float, _loss: float | None) -> None:
+        logger.info("ALS iteration %d of %d: %.2f s", iteration + 1, passes, seconds)
+
+    return log
+
+
+def _stacked(evidence: csr_array, features: csr_array) -> csr_array:
+    """Features as further users; without any, the evidence itself and no copy."""
+    return vstack([evidence, features], format="csr") if features.shape[0] else evidence
 
 
 def _fitting_alpha(evidence: csr_array) -> float:

@@ -130,12 +130,8 @@ class Recommender(ABC):
                 f"none of {interactions.n_pairs} pairs has positive evidence: "
                 "there is no preference to learn; check the events and their weights"
             )
-        if features is None:
-            features = ItemFeatures.none(interactions.items)
-        elif features.items != interactions.items:
-            both = interactions.items.union(features.items, what="item")
-            interactions = interactions.for_items(both)
-        self._learn(interactions.matrix, features.for_items(interactions.items))
+        interactions, of_items = on_items_of_both(interactions, features)
+        self._learn(interactions.matrix, of_items)
         self.interactions_ = interactions
         return self
 
@@ -295,6 +291,18 @@ def check_input(interactions: object, features: object) -> None:
             f"features: expected ItemFeatures, got {type(features).__name__}; "
             "ItemFeatures.of_columns makes them of a table"
         )
+
+
+def on_items_of_both(
+    interactions: Interactions, features: ItemFeatures | None
+) -> tuple[Interactions, csr_array]:
+    """Interactions on their items and those of features, and the features' matrix on the same."""
+    if features is None:
+        features = ItemFeatures.none(interactions.items)
+    elif features.items != interactions.items:
+        both = interactions.items.union(features.items, what="item")
+        interactions = interactions.for_items(both)
+    return interactions, features.for_items(interactions.items)
 
 
 def _rows(

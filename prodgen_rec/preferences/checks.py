@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters that several recommenders share."""
+"""Checks of settings that several recommenders share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from prodgen_rec.preferences.base import Recommender
 def check_whole_numbers(recommender: Recommender, **least: int) -> None:
     """Raise a ConfigError unless hyper-parameters are whole numbers, none below its least."""
     for name, lowest in least.items():
-        value = getattr(recommender, name)
-        if not isinstance(value, Integral) or value < lowest:
-            raise ConfigError(f"{name} = {value!r}: expected a whole number, at least {lowest}")
+        check_whole_number(name, getattr(recommender, name), lowest)
+
+
+def check_whole_number(name: str, value: object, lowest: int) -> None:
+    """Raise a ConfigError unless a setting is a whole number, at least its lowest."""
+    if not isinstance(value, Integral) or int(value) < lowest:
+        raise ConfigError(f"{name} = {value!r}: expected a whole number, at least {lowest}")
