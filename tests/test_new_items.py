@@ -43,15 +43,29 @@ def test_a_feature_is_one_more_user_who_is_folded_in():
     features = ItemFeatures.of_columns(range(N_OLD + N_NEW), kinds, {"taste": 1.5})
     model = fitted(dense[:, OLD])
     users, items = model.user_vectors_, model.item_vectors_
-    dense[:, NEW[:3]] = 0  # nobody took these yet
     model.partial_fit(interactions(dense), features)
     rows = features.matrix.toarray()
     fixed = np.concatenate([users, [closed_form(items, row) for row in rows[:, OLD]]])
     evidence = np.concatenate([dense, rows])
     expected = np.stack([closed_form(fixed, evidence[:, item]) for item in NEW])
     np.testing.assert_allclose(model.item_vectors_[NEW], expected, rtol=1e-4, atol=1e-5)
-    assert model.item_vectors_[NEW[:3]].any(axis=1).all()
     assert model.users_ == IdMap.of(range(N_USERS))
+
+
+def test_what_nobody_took_yet_has_the_mean_of_its_kind_shrunk():
+    """With one feature for each, ridge regression is a mean: φ² sum of n y / (λ + φ² sum of n)."""
+    dense = log()
+    dense[:, NEW[:3]] = 0
+    kinds = pd.DataFrame({"taste": np.arange(N_OLD + N_NEW) % 3})
+    features = ItemFeatures.of_columns(range(N_OLD + N_NEW), kinds, {"taste": 1.5})
+    model = fitted(dense[:, OLD]).partial_fit(interactions(dense), features)
+    n, evidence = (dense != 0).sum(axis=0), 1.5 / dense[dense > 0].mean()
+    vectors = model.item_vectors_.astype(float)
+    for item in NEW[:3]:
+        kind = np.arange(N_OLD + N_NEW) % 3 == item % 3
+        total = (n[kind, None] * vectors[kind]).sum(axis=0)
+        expected = evidence * total / (2.0 + evidence * n[kind].sum())
+        np.testing.assert_allclose(model.item_vectors_[item], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_items_of_features_alone_become_items():

@@ -23,6 +23,7 @@ from prodgen_rec.preferences.checks import check_whole_number, check_whole_numbe
 from prodgen_rec.preferences.features import ItemFeatures
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.space import Range, Space
+from prodgen_rec.preferences.unseen import unseen_items, vectors_by_features
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,12 @@ class ALS(VectorRecommender):
     any record counts as a weak "no", and a net return as a strong one.
 
     A feature of items is one more user, who took its items; the weights of features are evidence.
-    The item vectors come from `implicit`; the user vectors are one exact solve against them
-    (see `prodgen_rec.preferences.solve`), which makes folding in agree with the fit. The
-    vector of an item without positive evidence is zero, and so is that of a user without any.
+    An item that nobody has taken is left out of that: all users would say "no" to what they may
+    never have seen. Its vector is what ridge regression, with the same λ, makes of its features
+    (see `prodgen_rec.preferences.unseen`). The item vectors come from `implicit`; the user
+    vectors are one exact solve against them (see `prodgen_rec.preferences.solve`), which makes
+    folding in agree with the fit. The vector of an item without positive evidence is zero, and so
+    is that of a user without any.
     The same seed gives the same bits at any number of threads, on one kind of machine.
 
     Parameters
@@ -130,7 +134,8 @@ class ALS(VectorRecommender):
 
         An item that got a vector keeps it when more of it is sold. To have it follow, load the
         fit again and pass it the longer history; to have all items follow, `refit`, which turns the
-        space a little, or `fit`, which turns it to anywhere (see `align`).
+        space a little, or `fit`, which turns it to anywhere (see `align`). What nobody took gets
+        its vector from features, as in a fit.
 
         Parameters
         ----------
@@ -153,8 +158,7 @@ class ALS(VectorRecommender):
         features = ItemFeatures.none(known) if features is None else features
         items = known.union(interactions.items, features.items, what="item")
         record = interactions.for_items(items)
-        taken = _stacked(record.matrix, features.for_items(items))
-        _, vectors = self._placed(taken, items, record.n_users)
+        _, vectors = self._placed(record.matrix, features.for_items(items), items)
         self.interactions_, self.item_vectors_ = record, vectors
         self.user_vectors_ = self._vectors_of(record.matrix)
         return self
@@ -199,31 +203,31 @@ class ALS(VectorRecommender):
         check_whole_number("passes", passes, 1)
         check_input(interactions, features)
         record, of_items = on_items_of_both(interactions, features)
-        taken = _stacked(record.matrix, of_items)
-        start = self._placed(taken, record.items, record.n_users)
+        start = self._placed(record.matrix, of_items, record.items)
         alpha = self._alpha_for(record.matrix)
-        vectors = self._alternate(taken, alpha, passes, start)
+        vectors = self._factorized(record.matrix, of_items, alpha, passes, start)
         self.interactions_, self.item_vectors_, self.alpha_ = record, vectors, alpha
         self.user_vectors_ = self._vectors_of(record.matrix)
         return self
 
-    def _placed(self, taken: csr_array, items: IdMap, n_users: int) -> tuple[Vectors, Vectors]:
+    def _placed(
+        self, evidence: csr_array, features: csr_array, items: IdMap
+    ) -> tuple[Vectors, Vectors]:
         """Rows folded in on the items of the fit, and items, new ones solved against these rows.
 
         Parameters
         ----------
-        taken
-            Net evidence and features, shape (n_users + n_features, n_items).
+        evidence, features
+            Shapes (n_users, n_items) and (n_features, n_items).
         items
             Ids of the columns.
-        n_users
-            Rows before those of features.
 
         Returns
         -------
         float32, (n_users + n_features, d) and (n_items, d).
         """
-        known = self.items_
+        known, n_users = self.items_, evidence.shape[0]
+        taken = _stacked(evidence, features)
         fixed = self._vectors_of(on_items(taken, items, known))
         if not fixed[:n_users].any():
             raise InputError(
@@ -232,17 +236,44 @@ class ALS(VectorRecommender):
             )
         place = known.find(items.arrow)[:, None]
         vectors = np.where(place >= 0, self.item_vectors_[place[:, 0]], np.float32(0))
-        new = np.flatnonzero(~vectors.any(axis=1))
+        new = ~vectors.any(axis=1)
+        unseen = new & unseen_items(evidence, features)
+        solved = np.flatnonzero(new & ~unseen)
         solver = UserSolver(fixed, regularization=self.regularization, alpha=self.alpha_)
-        vectors[new] = solver.solve(taken.T.tocsr()[new])
+        vectors[solved] = solver.solve(taken.T.tocsr()[solved])
+        vectors[unseen] = vectors_by_features(
+            vectors, evidence, features, unseen, self.regularization
+        )
         return fixed, vectors
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         self.alpha_ = self._alpha_for(evidence)
-        return self._alternate(_stacked(evidence, features), self.alpha_, self.iterations)
+        return self._factorized(evidence, features, self.alpha_, self.iterations)
 
     def _alpha_for(self, evidence: csr_array) -> float:
         return _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
+
+    def _factorized(
+        self,
+        evidence: csr_array,
+        features: csr_array,
+        alpha: float,
+        passes: int,
+        start: tuple[Vectors, Vectors] | None = None,
+    ) -> Vectors:
+        """Item vectors: of those that somebody took by alternation, of the others by features."""
+        unseen = unseen_items(evidence, features)
+        if not unseen.any():
+            return self._alternate(_stacked(evidence, features), alpha, passes, start)
+        seen = np.flatnonzero(~unseen)
+        taken = _stacked(evidence[:, seen], features[:, seen])
+        vectors = np.empty((len(unseen), self.factors), np.float32)
+        of_seen = None if start is None else (start[0], start[1][seen])
+        vectors[seen] = self._alternate(taken, alpha, passes, of_seen)
+        vectors[unseen] = vectors_by_features(
+            vectors, evidence, features, unseen, self.regularization
+        )
+        return vectors
 
     def _alternate(
         self,

@@ -16,6 +16,10 @@ def liked_rows(evidence: csr_array, features: csr_array) -> csr_array:
 
     float32 (n_users + n_features, n_items).
     """
+    return vstack([liked(evidence), in_typical_pairs(features, evidence)], format="csr")
+
+
+def in_typical_pairs(features: csr_array, evidence: csr_array) -> csr_array:
+    """Features, in units of the mean positive evidence of a pair, float32."""
     typical = evidence.data[evidence.data > 0].mean(dtype=np.float64)
-    in_units = csr_array(features / typical, dtype=np.float32)
-    return vstack([liked(evidence), in_units], format="csr")
+    return csr_array(features / typical, dtype=np.float32)
