@@ -101,6 +101,22 @@ def test_others_have_the_vectors_of_a_fit_without_them():
     assert model.item_vectors_[sold].tobytes() == alone.item_vectors_.tobytes()
 
 
+def test_a_refit_keeps_them_apart_too():
+    log, table, features = shop()
+    sold = table.index[table["color"] < N_COLORS - 1]
+    known = IdMap.of(sold)
+    only_sold = ItemFeatures(known, features.for_items(known))
+    before = log.for_items(known)
+    model = als().fit(before).refit(log, features)
+    alone = als().fit(before).refit(before, only_sold)
+    assert model.item_vectors_[sold].tobytes() == alone.item_vectors_.tobytes()
+    unseen = table.index.difference(sold)
+    expected = vectors_by_features(
+        model.item_vectors_, log.matrix, features.matrix, np.isin(table.index, unseen), 1.0
+    )
+    assert model.item_vectors_[unseen].tobytes() == expected.tobytes()
+
+
 def test_who_never_saw_it_does_not_speak_against_it():
     """The new color of the product comes before all that its users do not own."""
     log, table, features = shop()
