@@ -1,6 +1,6 @@
 """What fitting ALS and reading a log cost, in time and memory: ratios and lines of one run.
 
-    python benchmarks/bench_fit.py --millions 1 5 20
+    python benchmarks/bench_fit.py --millions 1 5 10 20
 
 Every measurement has a process of its own, so that the peak of one is not that of another.
 """
@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 1_000_000
 def main() -> None:
     """Print one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--millions", type=int, nargs="*", default=[1, 5, 20], help="events")
+    parser.add_argument("--millions", type=int, nargs="*", default=[1, 5, 10, 20], help="events")
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:
