@@ -32,15 +32,28 @@ def fitted(dense):
     return ALS(6, regularization=2.0, alpha=3.0, iterations=10).fit(interactions(dense))
 
 
-def closed_form(fixed, evidence, regularization=2.0, alpha=3.0):
+def rounded_up(evidence):
+    """Number of pairs that say something, as a power of two."""
+    return 2.0 ** np.ceil(np.log2(max(1, np.count_nonzero(evidence))))
+
+
+def lambdas(rows, known, regularization=2.0, scaling=0.5):
+    """λ of each row, as the docstring of ALS has it; ``known`` are the rows of the fit."""
+    typical = np.mean([rounded_up(row) for row in known if row.any()])
+    return regularization * (np.array([rounded_up(row) for row in rows]) / typical) ** scaling
+
+
+def closed_form(fixed, evidence, known, alpha=3.0):
     """The minimum over one vector, everything that is held fixed written out."""
     x, confidence = fixed.astype(float), 1 + alpha * np.abs(evidence)
-    normal = x.T @ (confidence[:, None] * x) + regularization * np.eye(x.shape[1])
+    normal = x.T @ (confidence[:, None] * x) + lambdas([evidence], known) * np.eye(x.shape[1])
     return np.linalg.solve(normal, x.T @ (confidence * (evidence > 0)))
 
 
-def objective(matrix, users, items, regularization, alpha):
+def objective(dense, users, items, regularization=2.0, alpha=3.0, scaling=0.5):
     """What a factorization minimizes."""
-    r = matrix.toarray().astype(float)
+    r = dense.astype(float)
     error = (1 + alpha * np.abs(r)) * ((r > 0) - users.astype(float) @ items.T) ** 2
-    return error.sum() + regularization * ((users**2).sum() + (items**2).sum())
+    of_users = lambdas(r, r, regularization, scaling) @ (users**2).sum(axis=1)
+    of_items = lambdas(r.T, r.T, regularization, scaling) @ (items**2).sum(axis=1)
+    return error.sum() + of_users + of_items

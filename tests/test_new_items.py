@@ -21,7 +21,7 @@ def test_a_new_item_has_the_vector_of_the_closed_form_and_no_other_changes():
     assert model.partial_fit(interactions(dense)) is model
     assert model.item_vectors_.dtype == np.float32
     assert model.item_vectors_[OLD].tobytes() == items.tobytes()
-    expected = np.stack([closed_form(users, dense[:, item]) for item in NEW])
+    expected = np.stack([closed_form(users, dense[:, item], dense[:, OLD].T) for item in NEW])
     np.testing.assert_allclose(model.item_vectors_[NEW], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -31,7 +31,7 @@ def test_users_are_those_that_are_folded_in_on_all_items():
     before = model.user_vectors_
     model.partial_fit(interactions(dense))
     np.testing.assert_array_equal(model.fold_in(interactions(dense)), model.user_vectors_)
-    expected = [closed_form(model.item_vectors_, row) for row in dense]
+    expected = [closed_form(model.item_vectors_, row, dense[:, OLD]) for row in dense]
     np.testing.assert_allclose(model.user_vectors_, expected, rtol=1e-4, atol=1e-5)
     assert not np.allclose(model.user_vectors_, before, atol=1e-3)
     assert model.recommend(None, 5, history=interactions(dense)).equals(model.recommend(None, 5))
@@ -45,9 +45,11 @@ def test_a_feature_is_one_more_user_who_is_folded_in():
     users, items = model.user_vectors_, model.item_vectors_
     model.partial_fit(interactions(dense), features)
     rows = features.matrix.toarray()
-    fixed = np.concatenate([users, [closed_form(items, row) for row in rows[:, OLD]]])
+    fixed = np.concatenate(
+        [users, [closed_form(items, row, dense[:, OLD]) for row in rows[:, OLD]]]
+    )
     evidence = np.concatenate([dense, rows])
-    expected = np.stack([closed_form(fixed, evidence[:, item]) for item in NEW])
+    expected = np.stack([closed_form(fixed, evidence[:, item], dense[:, OLD].T) for item in NEW])
     np.testing.assert_allclose(model.item_vectors_[NEW], expected, rtol=1e-4, atol=1e-5)
     assert model.users_ == IdMap.of(range(N_USERS))
 

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, csr_matrix
 from prodgen_rec.errors import InputError
 from prodgen_rec.preferences import UserSolver, solve
 
+GROWING = solve.Regularization(3.0, 0.5, 20.0)
 LENGTHS = [0, 1, 1, 2, 3, 5, 8, 13, 24, 33, 60, 100, 0, 7]
 
 
@@ -35,6 +36,10 @@ def confidence_and_preference(row, alpha):
 def by_definition(vectors, row, regularization, alpha):
     """Weighted ridge regression over the whole catalogue, without any shortcut."""
     y = vectors.astype(float)
+    if isinstance(regularization, solve.Regularization):
+        base, exponent, typical = regularization
+        n = 2.0 ** np.ceil(np.log2(max(1, np.count_nonzero(row))))
+        regularization = base * (n / typical) ** exponent
     c, p = confidence_and_preference(row, alpha)
     return np.linalg.solve(
         y.T @ (c[:, None] * y) + regularization * np.eye(y.shape[1]), y.T @ (c * p)
@@ -43,7 +48,8 @@ def by_definition(vectors, row, regularization, alpha):
 
 @pytest.mark.parametrize("n_factors", [1, 6, 64])
 @pytest.mark.parametrize(
-    ("regularization", "alpha"), [(10.0, 20.0), (0.01, 1.0), (1.0, 0.0), (0.1, 1000.0)]
+    ("regularization", "alpha"),
+    [(10.0, 20.0), (0.01, 1.0), (1.0, 0.0), (0.1, 1000.0), (GROWING, 2.0)],
 )
 def test_solution_is_the_minimum_of_the_objective(n_factors, regularization, alpha):
     vectors, matrix = item_vectors(n_factors), histories()
@@ -79,9 +85,10 @@ def test_agrees_with_the_solver_of_implicit():
 
 @pytest.mark.parametrize("n_factors", [4, 64])
 @pytest.mark.parametrize("alpha", [0.5, 20.0])
-def test_leave_one_out_agrees_with_solving_again(n_factors, alpha):
+@pytest.mark.parametrize("regularization", [1.0, GROWING])
+def test_leave_one_out_agrees_with_solving_again(n_factors, alpha, regularization):
     matrix = histories()
-    solver = UserSolver(item_vectors(n_factors), regularization=1.0, alpha=alpha)
+    solver = UserSolver(item_vectors(n_factors), regularization=regularization, alpha=alpha)
     left_out = solver.leave_one_out(matrix, np.float64)
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     shorter = matrix.toarray()[rows]

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from implicit.cpu.als import AlternatingLeastSquares
-from implicit.recommender_base import ModelFitError
-from scipy.sparse import csr_array, csr_matrix, vstack
-from threadpoolctl import threadpool_limits
+from scipy.sparse import csr_array, vstack
 
 from prodgen_rec.errors import ConfigError, InputError, TrainingDivergedError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions, on_items
+from prodgen_rec.preferences.alternation import alternate, n_pairs, random_start
 from prodgen_rec.preferences.base import check_input, on_items_of_both
 from prodgen_rec.preferences.checks import check_whole_number, check_whole_numbers
 from prodgen_rec.preferences.features import ItemFeatures
-from prodgen_rec.preferences.solve import UserSolver
+from prodgen_rec.preferences.solve import Regularization, UserSolver, power_of_two
 from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.unseen import unseen_items, vectors_by_features
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -35,10 +30,16 @@ class ALS(VectorRecommender):
 
     Minimizes, over user vectors x and item vectors y, with r the net evidence of a pair,
 
-        sum over all users u and items i of  c (p - x_u·y_i)²  +  λ (sum ‖x_u‖² + sum ‖y_i‖²),
+        sum over all users u and items i of  c (p - x_u·y_i)²  +  sum λ_u ‖x_u‖² + sum λ_i ‖y_i‖²,
 
     confidence c = 1 + α |r|, preference p = 1 where r > 0 and 0 elsewhere. So a pair without
-    any record counts as a weak "no", and a net return as a strong one.
+    any record counts as a weak "no", and a net return as a strong one. Who has many pairs is
+    regularized more, as Rendle, Krichene, Zhang & Koren (RecSys 2022) advise:
+
+        λ_u = λ (n_u / mean of n over all users)^ν,
+
+    with n the number of pairs that say something (r is not 0), rounded up to a power of two, the
+    mean being of those who have any; and in the same way λ_i.
 
     A feature of items is one more user, who took its items; the weights of features are evidence.
     An item that nobody has taken is left out of that: all users would say "no" to what they may
@@ -54,7 +55,7 @@ class ALS(VectorRecommender):
     factors
         Dimension d of the vectors.
     regularization
-        λ, above 0, on the plain sum of squares: it does not grow with the data.
+        λ, above 0, of a user or item with as many pairs as the mean.
     alpha
         α, at least 0, confidence per unit of evidence. None fits it to the data: the confidence of
         a typical pair is 0.45 / √density, density being the share of all pairs that were taken.
@@ -63,6 +64,8 @@ class ALS(VectorRecommender):
         Passes over items and users.
     seed
         Of the random start, at least 0.
+    frequency_scaling
+        ν, from 0, the same λ for all, to 1, a λ in proportion to the number of pairs.
 
     Raises
     ------
@@ -73,6 +76,8 @@ class ALS(VectorRecommender):
     ----------
     alpha_ : float
         α of the fit.
+    typical_pairs_ : array
+        float64 (2,), the means that λ is relative to: of users, and of items.
     """
 
     factors: int = 128
@@ -80,6 +85,7 @@ class ALS(VectorRecommender):
     alpha: float | None = None
     iterations: int = 15
     seed: int = 0
+    frequency_scaling: float = 0.5
 
     def __post_init__(self) -> None:
         self._solver: UserSolver | None = None
@@ -88,6 +94,8 @@ class ALS(VectorRecommender):
             raise ConfigError(f"regularization = {self.regularization!r}: expected more than 0")
         if self.alpha is not None and not 0 <= self.alpha < math.inf:
             raise ConfigError(f"alpha = {self.alpha!r}: expected at least 0, and finite")
+        if not 0 <= self.frequency_scaling <= 1:
+            raise ConfigError(f"frequency_scaling = {self.frequency_scaling!r}: expected 0 to 1")
 
     @classmethod
     def search_space(cls, evidence: csr_array) -> Space:
@@ -97,6 +105,7 @@ class ALS(VectorRecommender):
             "factors": Range(16, 256),
             "regularization": Range(1.0, 200.0),
             "alpha": Range(alpha / 10, alpha * 10),
+            "frequency_scaling": Range(0.0, 1.0, log=False),
         }
 
     def leave_one_out(self, history: Interactions) -> Vectors:
@@ -204,9 +213,10 @@ class ALS(VectorRecommender):
         check_input(interactions, features)
         record, of_items = on_items_of_both(interactions, features)
         start = self._placed(record.matrix, of_items, record.items)
-        alpha = self._alpha_for(record.matrix)
-        vectors = self._factorized(record.matrix, of_items, alpha, passes, start)
-        self.interactions_, self.item_vectors_, self.alpha_ = record, vectors, alpha
+        alpha, typical = self._alpha_for(record.matrix), _typical_pairs(record.matrix, of_items)
+        vectors = self._factorized(record.matrix, of_items, alpha, typical, passes, start)
+        self.interactions_, self.item_vectors_ = record, vectors
+        self.alpha_, self.typical_pairs_ = alpha, typical
         self.user_vectors_ = self._vectors_of(record.matrix)
         return self
 
@@ -239,7 +249,8 @@ class ALS(VectorRecommender):
         new = ~vectors.any(axis=1)
         unseen = new & unseen_items(evidence, features)
         solved = np.flatnonzero(new & ~unseen)
-        solver = UserSolver(fixed, regularization=self.regularization, alpha=self.alpha_)
+        growing = self._growing_from(self.typical_pairs_[1])
+        solver = UserSolver(fixed, regularization=growing, alpha=self.alpha_)
         vectors[solved] = solver.solve(taken.T.tocsr()[solved])
         vectors[unseen] = vectors_by_features(
             vectors, evidence, features, unseen, self.regularization
@@ -248,7 +259,10 @@ class ALS(VectorRecommender):
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         self.alpha_ = self._alpha_for(evidence)
-        return self._factorized(evidence, features, self.alpha_, self.iterations)
+        self.typical_pairs_ = _typical_pairs(evidence, features)
+        return self._factorized(
+            evidence, features, self.alpha_, self.typical_pairs_, self.iterations
+        )
 
     def _alpha_for(self, evidence: csr_array) -> float:
         return _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
@@ -258,18 +272,19 @@ class ALS(VectorRecommender):
         evidence: csr_array,
         features: csr_array,
         alpha: float,
+        typical: npt.NDArray[np.float64],
         passes: int,
         start: tuple[Vectors, Vectors] | None = None,
     ) -> Vectors:
         """Item vectors: of those that somebody took by alternation, of the others by features."""
         unseen = unseen_items(evidence, features)
         if not unseen.any():
-            return self._alternate(_stacked(evidence, features), alpha, passes, start)
+            return self._alternate(_stacked(evidence, features), alpha, typical, passes, start)
         seen = np.flatnonzero(~unseen)
         taken = _stacked(evidence[:, seen], features[:, seen])
         vectors = np.empty((len(unseen), self.factors), np.float32)
         of_seen = None if start is None else (start[0], start[1][seen])
-        vectors[seen] = self._alternate(taken, alpha, passes, of_seen)
+        vectors[seen] = self._alternate(taken, alpha, typical, passes, of_seen)
         vectors[unseen] = vectors_by_features(
             vectors, evidence, features, unseen, self.regularization
         )
@@ -279,33 +294,25 @@ class ALS(VectorRecommender):
         self,
         taken: csr_array,
         alpha: float,
+        typical: npt.NDArray[np.float64],
         passes: int,
         start: tuple[Vectors, Vectors] | None = None,
     ) -> Vectors:
         """Item vectors after some passes, from a random start or from vectors of rows and items."""
-        with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
-            model = AlternatingLeastSquares(
-                factors=self.factors,
-                regularization=self.regularization,
-                alpha=1.0,
-                iterations=passes,
-                random_state=self.seed,
+        rows, items = random_start(taken.shape, self.factors, self.seed) if start is None else start
+        growing = self._growing_from(typical[0]), self._growing_from(typical[1])
+        alternate(taken, rows, items, alpha=alpha, regularization=growing, passes=passes)
+        if not np.isfinite(items).all():
+            raise TrainingDivergedError(
+                f"{self} diverged; raise regularization, or lower alpha or the evidence, which "
+                f"goes up to {abs(taken.data).max():g}"
             )
-            if start is not None:
-                model.user_factors, model.item_factors = start  # which it goes on from
-            try:
-                model.fit(
-                    _signed_confidence(taken, alpha), show_progress=False, callback=_log_of(passes)
-                )
-            except ModelFitError as error:
-                raise TrainingDivergedError(
-                    f"{self} diverged ({error}); raise regularization, or lower alpha or the "
-                    f"evidence, which goes up to {abs(taken.data).max():g}"
-                ) from error
-        vectors: Vectors = model.item_factors
         # Their exact solution is zero; the iterative solver only comes close.
-        vectors[_without_positive_evidence(taken)] = 0.0
-        return vectors
+        items[_without_positive_evidence(taken)] = 0.0
+        return items
+
+    def _growing_from(self, typical: float) -> Regularization:
+        return Regularization(self.regularization, self.frequency_scaling, float(typical))
 
     def _parts(self, history: csr_array, item: int) -> npt.NDArray[np.float64]:
         return self._exact().parts(history, item)
@@ -317,23 +324,20 @@ class ALS(VectorRecommender):
         """Solver for the current item vectors, which fit and load replace as a whole."""
         if self._solver is None or self._solver.item_vectors is not self.item_vectors_:
             self._solver = UserSolver(
-                self.item_vectors_, regularization=self.regularization, alpha=self.alpha_
+                self.item_vectors_,
+                regularization=self._growing_from(self.typical_pairs_[0]),
+                alpha=self.alpha_,
             )
         return self._solver
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return super()._arrays() | {"alpha": np.array(self.alpha_)}
+        own = {"alpha": np.array(self.alpha_), "typical_pairs": self.typical_pairs_}
+        return super()._arrays() | own
 
     def _set_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         super()._set_arrays(arrays)
         self.alpha_ = float(arrays["alpha"])
-
-
-def _log_of(passes: int) -> Callable[[int, float, float | None], None]:
-    def log(iteration: int, seconds: float, _loss: float | None) -> None:
-        logger.info("ALS iteration %d of %d: %.2f s", iteration + 1, passes, seconds)
-
-    return log
+        self.typical_pairs_ = arrays["typical_pairs"].reshape(2)
 
 
 def _stacked(evidence: csr_array, features: csr_array) -> csr_array:
@@ -341,28 +345,17 @@ def _stacked(evidence: csr_array, features: csr_array) -> csr_array:
     return vstack([evidence, features], format="csr") if features.shape[0] else evidence
 
 
+def _typical_pairs(evidence: csr_array, features: csr_array) -> npt.NDArray[np.float64]:
+    """Mean numbers of pairs, as `Regularization` rounds them, of rows and items that have any."""
+    of_rows = np.concatenate([n_pairs(part, axis=1) for part in (evidence, features)])
+    of_items = n_pairs(evidence, axis=0) + n_pairs(features, axis=0)
+    return np.array([power_of_two(n[n > 0]).mean() for n in (of_rows, of_items)])
+
+
 def _fitting_alpha(evidence: csr_array) -> float:
     positive = evidence.data[evidence.data > 0].astype(np.float64)
     density = len(positive) / math.prod(evidence.shape)
     return float(0.45 / math.sqrt(density) / positive.mean())
-
-
-def _signed_confidence(matrix: csr_array, alpha: float) -> csr_matrix:
-    """Confidences as `implicit` reads them: the size is c, the sign tells p = 1 from p = 0.
-
-    A pair of no net evidence has c = 1 and p = 0, as if it had never been recorded; an
-    explicit zero would be read as c = 0, so it is left out.
-    """
-    confidence = np.abs(matrix.data)
-    confidence *= np.float32(alpha)
-    confidence += 1
-    np.copysign(confidence, matrix.data, out=confidence)
-    signed = csr_matrix((confidence, matrix.indices, matrix.indptr), shape=matrix.shape)
-    if not matrix.data.all():
-        signed = signed.copy()  # the indices are the caller's
-        signed.data[matrix.data == 0] = 0
-        signed.eliminate_zeros()
-    return signed
 
 
 def _without_positive_evidence(matrix: csr_array) -> npt.NDArray[np.bool_]:

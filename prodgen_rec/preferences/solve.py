@@ -10,11 +10,12 @@ B = YᵀY + λI, and Y_u, W = diag(c - 1) of the user's own items alone, equatio
 
     A x = Y_uᵀ (c p),    A = B + Y_uᵀ W Y_u.
 
-Two forms of it are used, chosen by the length of the user's history. Long histories
-solve the d × d system above. Short ones solve one of the size of the history, by the
-push-through identity with Z = Y B⁻¹ computed once:
+λ depends on the length of the history (`Regularization`). All is computed in the basis in which
+YᵀY is diagonal, so that B is, whatever λ. Two forms are used, chosen by the length of the
+history. Long ones solve the d × d system above. Short ones solve one of the size of the
+history, by the push-through identity:
 
-    x = Z_uᵀ t,    M t = c p,    M = I + W Y_u Z_uᵀ.
+    x = B⁻¹ Y_uᵀ t,    M t = c p,    M = I + W Y_u B⁻¹ Y_uᵀ.
 
 A user's bits depend on that user's history alone. Histories are padded to one of a few widths
 with items of no weight, and every matrix of a stack goes through BLAS and LAPACK by itself,
@@ -42,14 +43,40 @@ _LEAST_LEFT = 1e-10
 """Of a system without a pair; with less, the vector would be wrong in its first five digits."""
 
 
+class Regularization(NamedTuple):
+    """λ of a user by the number n of pairs that say something: base · (⌈n⌉ / typical)^exponent.
+
+    ⌈n⌉ is n rounded up to a power of two. A λ that grows with the number of pairs is one of the
+    findings of Rendle, Krichene, Zhang & Koren, "Revisiting the performance of iALS on item
+    recommendation benchmarks" (RecSys 2022), section 4.
+    """
+
+    base: float
+    exponent: float = 0.0
+    typical: float = 1.0
+
+    def of(self, n_pairs: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+        """λ of histories of so many pairs; no pair counts as one."""
+        powers = np.maximum(power_of_two(n_pairs), 1)
+        values: npt.NDArray[np.float64] = self.base * (powers / self.typical) ** self.exponent
+        return values
+
+
 class _Batch(NamedTuple):
     """Users whose padded histories have one width."""
 
     pairs: npt.NDArray[np.int64]  # (b, w) positions among the stored pairs, 0 in the padding
     real: npt.NDArray[np.bool_]  # (b, w) False in the padding
     items: npt.NDArray[np.int64]  # (b, w)
+    evidence: npt.NDArray[np.float64]  # (b, w) r, 0 in the padding
     weight: npt.NDArray[np.float64]  # (b, w) c - 1
     target: npt.NDArray[np.float64]  # (b, w) c p
+
+    @property
+    def n_pairs(self) -> npt.NDArray[np.int64]:
+        """Pairs of each user that say something, shape (b,)."""
+        counts: npt.NDArray[np.int64] = np.count_nonzero(self.evidence, axis=1)
+        return counts
 
 
 class UserSolver:
@@ -60,7 +87,7 @@ class UserSolver:
     item_vectors
         Shape (n_items, d), finite.
     regularization
-        λ, above 0.
+        λ of every user, above 0, or how it follows from the history.
     alpha
         Confidence per unit of evidence, at least 0.
     n_threads
@@ -76,23 +103,24 @@ class UserSolver:
         self,
         item_vectors: FloatArray,
         *,
-        regularization: float,
+        regularization: float | Regularization,
         alpha: float,
         n_threads: int | None = None,
     ) -> None:
         finite = np.isfinite(item_vectors).all(axis=1)
         if not finite.all():
             raise InputError(f"item vector {int(np.argmin(finite))} is not finite; fit again")
+        if not isinstance(regularization, Regularization):
+            regularization = Regularization(regularization)
         self.item_vectors = item_vectors
         self.regularization = regularization
         self.alpha = alpha
         self.n_threads = n_threads
         self.n_factors: int = item_vectors.shape[1]
-        self._vectors = item_vectors.astype(np.float64)  # Y: (n_items, d)
+        vectors = item_vectors.astype(np.float64)
         with threadpool_limits(1, user_api="blas"):
-            self._base = self._vectors.T @ self._vectors + regularization * np.eye(self.n_factors)
-            projected = np.linalg.solve(self._base, self._vectors.T)
-        self._projected = np.ascontiguousarray(projected.T)  # Z: (n_items, d)
+            self._strengths, self._basis = np.linalg.eigh(vectors.T @ vectors)  # (d,), (d, d)
+            self._vectors = vectors @ self._basis  # Y: (n_items, d)
 
     def solve(self, matrix: csr_array, dtype: npt.DTypeLike = np.float32) -> FloatArray:
         """Vector of each user.
@@ -117,7 +145,8 @@ class UserSolver:
 
         def task(rows: npt.NDArray[np.int64]) -> None:
             batch = self._batch(matrix, rows)
-            vectors[rows] = self._finite(self._solve_batch, batch, rows)
+            found = self._finite(self._solve_batch, batch, rows)
+            vectors[rows] = (found[:, None] @ self._basis.T)[:, 0]
 
         run_in_threads(task, self._plan(matrix), self.n_threads)
         return vectors
@@ -150,7 +179,7 @@ class UserSolver:
 
         def task(rows: npt.NDArray[np.int64]) -> None:
             batch = self._batch(matrix, rows)
-            left_out = self._finite(self._downdate, batch, rows)
+            left_out = self._finite(self._downdate, batch, rows) @ self._basis.T
             vectors[batch.pairs[batch.real]] = left_out[batch.real]
 
         run_in_threads(task, self._plan(matrix), self.n_threads)
@@ -176,10 +205,16 @@ class UserSolver:
         own = self._vectors[history.indices]
         evidence = history.data.astype(np.float64)
         weight = self.alpha * np.abs(evidence)
+        base = self._base(np.array([np.count_nonzero(evidence)]))[0]
         with threadpool_limits(1, user_api="blas"):
-            normal = self._base + own.T @ (weight[:, None] * own)
+            normal = np.diag(base) + own.T @ (weight[:, None] * own)
             q = np.linalg.solve(normal, self._vectors[item])
         return np.where(evidence > 0, (1.0 + weight) * (own @ q), 0.0)
+
+    def _base(self, n_pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The diagonal of B of histories of so many pairs, shape (b, d)."""
+        base: npt.NDArray[np.float64] = self._strengths + self.regularization.of(n_pairs)[:, None]
+        return base
 
     def _plan(self, matrix: csr_array) -> Iterator[npt.NDArray[np.int64]]:
         """Rows with a history, in groups of one padded width and bounded memory."""
@@ -201,7 +236,8 @@ class UserSolver:
         evidence = np.where(real, matrix.data[pairs].astype(np.float64), 0.0)
         weight = self.alpha * np.abs(evidence)
         target = np.where(evidence > 0, 1.0 + weight, 0.0)
-        return _Batch(pairs, real, np.where(real, matrix.indices[pairs], 0), weight, target)
+        items = np.where(real, matrix.indices[pairs], 0)
+        return _Batch(pairs, real, items, evidence, weight, target)
 
     def _finite(
         self,
@@ -221,30 +257,33 @@ class UserSolver:
             row = int(np.argmax(np.where(finite, -np.inf, weight)))
             raise InputError(
                 f"history {rows[row]}: its vector is not finite, the confidence of a pair is "
-                f"{1 + weight[row]:g} beside a regularization of {self.regularization:g}; lower "
-                "the evidence, where a quantity may be wrong, or alpha"
+                f"{1 + weight[row]:g} beside a regularization of {self.regularization.base:g}; "
+                "lower the evidence, where a quantity may be wrong, or alpha"
             )
         return vectors
 
     def _solve_batch(self, batch: _Batch) -> FloatArray:
-        """Vectors of the users, shape (b, d)."""
+        """Vectors of the users in the basis of this solver, shape (b, d)."""
         own = self._vectors.take(batch.items, axis=0)  # Y_u: (b, w, d)
+        base = self._base(batch.n_pairs)
         if not self._is_short(own.shape[1]):
             right = batch.target[:, None, :] @ own
-            return np.linalg.solve(self._normal_matrix(own, batch), right.mT)[..., 0]
-        projected = self._projected.take(batch.items, axis=0)
+            return np.linalg.solve(_normal_matrix(own, base, batch), right.mT)[..., 0]
+        projected = own / base[:, None]
         t = np.linalg.solve(_history_matrix(own, projected, batch), batch.target[..., None])
-        return (t.mT @ projected)[:, 0]
+        vectors: FloatArray = (t.mT @ projected)[:, 0]
+        return vectors
 
     def _downdate(self, batch: _Batch) -> FloatArray:
-        """Vectors of the users without each of their pairs, shape (b, w, d)."""
+        """Vectors of the users without each of their pairs, shape (b, w, d), in that basis."""
         own = self._vectors.take(batch.items, axis=0)
+        base = self._base(batch.n_pairs - 1)  # of the history that is left
         if self._is_short(own.shape[1]):
-            projected = self._projected.take(batch.items, axis=0)
+            projected = own / base[:, None]
             history = _history_matrix(own, projected, batch)
             q = np.linalg.solve(history.mT, projected)  # A⁻¹ Y_uᵀ, transposed: (b, w, d)
         else:
-            q = np.linalg.solve(self._normal_matrix(own, batch), own.mT).mT
+            q = np.linalg.solve(_normal_matrix(own, base, batch), own.mT).mT
         x = batch.target[:, None, :] @ q  # (b, 1, d)
         fitted = np.vecdot(own, x)
         leverage = np.vecdot(own, q)
@@ -252,15 +291,20 @@ class UserSolver:
         left[left < _LEAST_LEFT] = np.nan  # mostly rounding
         step = (batch.target - batch.weight * fitted) / left
         vectors: FloatArray = x - step[..., None] * q
+        nothing = batch.real & (batch.evidence == 0)  # is as if it had not been recorded
+        if nothing.any():
+            vectors = np.where(nothing[..., None], self._solve_batch(batch)[:, None], vectors)
         return vectors
 
-    def _normal_matrix(
-        self, own: npt.NDArray[np.float64], batch: _Batch
-    ) -> npt.NDArray[np.float64]:
-        """A, shape (b, d, d)."""
-        normal: npt.NDArray[np.float64] = own.mT @ (batch.weight[..., None] * own)
-        normal += self._base
-        return normal
+
+def _normal_matrix(
+    own: npt.NDArray[np.float64], base: npt.NDArray[np.float64], batch: _Batch
+) -> npt.NDArray[np.float64]:
+    """A, shape (b, d, d)."""
+    matrix = own.mT @ (batch.weight[..., None] * own)
+    diagonal = np.arange(matrix.shape[-1])
+    matrix[:, diagonal, diagonal] += base
+    return matrix
 
 
 def _history_matrix(
@@ -270,6 +314,12 @@ def _history_matrix(
     matrix = batch.weight[..., None] * (own @ projected.mT)
     matrix += np.eye(matrix.shape[-1])
     return matrix
+
+
+def power_of_two(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """Smallest power of two that is at least the count; 0 for 0."""
+    bits = np.frexp(np.maximum(counts - 1, 0))[1].astype(np.int64)
+    return np.where(counts > 0, np.int64(1) << bits, 0)
 
 
 def _padded_width(counts: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
