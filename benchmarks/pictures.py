@@ -165,7 +165,7 @@ class Shop:
         )
         n = self.catalog.report.n_photos
         self.held_out = np.random.default_rng(0).permutation(n) < n // 10
-        self.recommender = pg.ALS(factors=128, regularization=10.0, alpha=4.0).fit(self.history)
+        self.recommender = pg.ALS(128, 10.0, 4.0, frequency_scaling=0.0).fit(self.history)
         self.photos = np.asarray(self.catalog.photos)
         self.known = self._known_catalog()
         self.judge = pretrained_judge()

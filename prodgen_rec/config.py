@@ -27,6 +27,7 @@ class PreferencesConfig(BaseModel):
     regularization: float = 10.0
     alpha: float | None = 4.0
     iterations: int = ALS.iterations
+    frequency_scaling: float = ALS.frequency_scaling
 
     @model_validator(mode="after")
     def _as_the_recommender_takes_them(self) -> Self:

@@ -270,7 +270,8 @@ def test_parameters_that_do_not_fit_are_refused(folder, damage):
 def test_numpy_hyper_parameters_are_saved_as_plain_numbers(record, tmp_path):
     ALS(np.int64(2), np.float32(0.5), iterations=np.int64(2)).fit(record).save(tmp_path / "als")
     assert repr(ALS.load(tmp_path / "als")) == (
-        "ALS(factors=2, regularization=0.5, alpha=None, iterations=2, seed=0)"
+        "ALS(factors=2, regularization=0.5, alpha=None, iterations=2, seed=0, "
+        "frequency_scaling=0.5)"
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prodgen_rec.preferences import ALS, ItemFeatures
     from prodgen_rec.tuning import Tuned
 
-_FOUND = ("factors", "regularization", "alpha")
+_FOUND = ("factors", "regularization", "alpha", "frequency_scaling")
 _N_TOLD = 5
 """Trials that are shown, the best first."""
 
