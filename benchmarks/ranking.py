@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="some of them; by default all")
     parser.add_argument("--tune", type=int, metavar="TRIALS", help="look for settings")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the search")
-    parser.add_argument("--holdouts", type=int, default=1, help="of the search")
+    parser.add_argument("--holdouts", type=int, default=3, help="of the search")
     arguments = parser.parse_args()
     data = Path(os.environ.get("PRODGEN_REC_DATA", "../shared/data"))
     for name in arguments.logs:
@@ -264,7 +264,6 @@ def movies(_: Path) -> Log | str:
         "EASE": (pg.EASE(300.0), None),
         "popularity": (pg.Popularity(), None),
         "ALS": (pg.ALS(), None),
-        "ALS, tuned": (pg.ALS(48, 30.0, 0.4), None),
         "neighbors by TF-IDF": (pg.ItemKNN(100, "tf-idf"), None),
         "graph filter": (pg.GraphFilter(48, 0.25), None),
         "BPR": (pg.BPR(), None),

@@ -14,12 +14,18 @@ class Range:
     high: float
     log: bool = True
 
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class Choice:
     """One of some values."""
 
     values: tuple[str, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
 
 
 Space = Mapping[str, Range | Choice]
