@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,28 @@ class IdMap:
     ----------
     arrow
         Distinct raw ids in index order, Arrow int64 or string, without nulls.
+
+    Raises
+    ------
+    InputError
+        What came is no such array. That the ids are distinct is looked at where a matrix comes
+        with them; see `first_repeated`.
     """
 
     arrow: pa.Array
+
+    def __post_init__(self) -> None:
+        ids: object = self.arrow  # whatever came
+        if not isinstance(ids, pa.Array):
+            came = type(ids).__name__
+        elif ids.type not in (pa.int64(), pa.string()) or ids.null_count:
+            came = f"{ids.type} with {ids.null_count} nulls"
+        else:
+            return
+        raise InputError(
+            f"IdMap: expected an Arrow array of int64 or string without nulls, got {came}; "
+            "IdMap(as_id_array(ids)) makes one in this order, IdMap.of(ids) sorts them"
+        )
 
     @classmethod
     def of(cls, ids: Iterable[Any] | pa.Array | pa.ChunkedArray, what: str = "ids") -> IdMap:
@@ -141,6 +161,16 @@ class IdMap:
     def ids(self) -> IdArray:
         """Raw ids in index order, shape (n,), int64 or object holding str."""
         return np.asarray(self.arrow.to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def first_repeated(self) -> int | str | None:
+        """The first id that is there more than once, None where all are distinct."""
+        if len(self.arrow.unique()) == len(self.arrow):
+            return None
+        counts = self.arrow.value_counts()
+        again = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        repeated: int | str = again[0].as_py()
+        return repeated
 
     def __len__(self) -> int:
         return len(self.arrow)

@@ -48,7 +48,7 @@ class Interactions:
     Raises
     ------
     InputError
-        The matrix is another one, for instance items × users.
+        An id has two places, or the matrix is another one, for instance items × users.
     """
 
     users: IdMap
@@ -62,6 +62,11 @@ class Interactions:
                 raise InputError(
                     f"{what}: expected an IdMap of {name}, got {type(ids).__name__}; "
                     "IdMap(as_id_array(ids)) makes one"
+                )
+            if ids.first_repeated is not None:
+                raise InputError(
+                    f"{what}: the IdMap of {name} holds {ids.first_repeated!r} more than once; "
+                    "expected one place for each id: add up the rows or columns of equal ids"
                 )
         check_matrix(self.matrix, (len(self.users), len(self.items)), what)
         bad = first_not_finite(self.matrix)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -237,3 +238,26 @@ def test_ids_of_a_matrix_keep_their_order():
     assert interactions.history("zoe")["item_id"].tolist() == [9, 7]
     with pytest.raises(InputError, match=r"an IdMap of users, got list; IdMap\(as_id_array"):
         Interactions(["zoe", "ann"], IdMap.of([7, 8, 9]), csr_array(DENSE))
+
+
+def test_an_id_with_two_places_is_refused():
+    """Its second row would never be found again."""
+    twice = IdMap(as_id_array(["zoe", "ann", "ann"]))
+    with pytest.raises(InputError, match="the IdMap of users holds 'ann' more than once"):
+        Interactions(twice, IdMap.of([7, 8]), csr_array((3, 2), dtype=np.float32))
+    with pytest.raises(InputError, match="the IdMap of items holds 7 more than once; expected one"):
+        Interactions(IdMap.of(["a"]), IdMap(as_id_array([7, 7])), csr_array((1, 2), dtype="f4"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "came"),
+    [
+        (["ann"], "got list"),
+        (pa.array([1.5]), "got double with 0 nulls"),
+        (pa.array(["ann", None]), "got string with 1 nulls"),
+        (pa.array([7], pa.int32()), "got int32 with 0 nulls"),
+    ],
+)
+def test_a_map_of_what_are_no_ids_is_refused(ids, came):
+    with pytest.raises(InputError, match=rf"{came}; IdMap\(as_id_array\(ids\)\) makes one"):
+        IdMap(ids)

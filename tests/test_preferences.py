@@ -219,6 +219,15 @@ def test_bad_arguments_are_refused_with_words(popular):
         options = {"users": None, argument: "ann"}
         with pytest.raises(InputError, match=f"{argument}: expected several ids, got 'ann'"):
             popular.recommend(n=1, **options)
+    for history in (popular.interactions_.matrix, {"ann": ["a"]}):
+        came = f"history: expected Interactions, got {type(history).__name__}; build_interactions"
+        for call in (
+            lambda given: popular.recommend(None, 1, history=given),
+            lambda given: popular.explain("ann", "b", history=given),
+            popular.fold_in,
+        ):
+            with pytest.raises(InputError, match=came):
+                call(history)
 
 
 def test_nothing_liked_nothing_learned(record):

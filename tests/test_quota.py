@@ -90,3 +90,10 @@ def test_a_quota_of_nothing_is_refused():
             InputError, match=f"n = {most}: expected a whole number of items of a group"
         ):
             Quota({}, most)
+
+
+def test_what_is_no_quota_is_refused():
+    with pytest.raises(InputError, match=r"quota: expected Quota, got dict; pass Quota\(groups"):
+        MODELS[0].recommend(None, 1, quota={0: "a"})
+    with pytest.raises(InputError, match=r"groups: expected a mapping .* got Series; dict\(zip"):
+        Quota(pd.Series(["a", "b"]), 1)

@@ -133,6 +133,20 @@ def test_a_skipped_rank_is_a_miss():
     assert report.per_user.loc["u", "mrr@3"] == 0.5
 
 
+def test_items_in_place_of_ranks_are_noticed():
+    """Items that are numbers pass for ranks, and ranks for items."""
+    right = lists_of({1: [7, 3, 4], 2: [9, 7, 1], 3: [3]})
+    swapped = right.rename(columns={"rank": "item_id", "item_id": "rank"})
+    taken = holdout_of({1: [3], 2: [9]})
+    evaluate_ranking(right, taken, k=2)
+    with pytest.raises(InputError, match="rank, from 1 to 9, does not; the two seem to be swapped"):
+        evaluate_ranking(swapped, taken, k=2)
+    first = lists_of({1: [2, 1], 2: [1, 2]})  # the catalogue has no others
+    assert evaluate_ranking(first, taken, k=2).per_user["recall@2"].tolist() == [0, 0]
+    gap = right.drop(index=1)
+    assert evaluate_ranking(gap, taken, k=2).per_user["recall@2"].tolist() == [0, 1]
+
+
 def test_integer_ids_meet_their_text():
     ranked, taken = {1: [10, 20], 2: [20, 30]}, {1: [20], 2: [20, 40]}
     same = evaluate_ranking(lists_of(ranked), holdout_of(taken), k=2)

@@ -372,6 +372,28 @@ def _check_tables(recommendations: pd.DataFrame, holdout: pd.DataFrame) -> None:
                 f"recommendations: the list of user {first[0]!r} holds {column} {first[1]!r} "
                 f"more than once ({int(repeated.sum())} such rows in all); each may occur once"
             )
+    _check_not_swapped(recommendations)
+
+
+def _check_not_swapped(recommendations: pd.DataFrame) -> None:
+    """Refuse items that are numbered as ranks are, where the ranks are not.
+
+    Ranks with gaps are allowed, so that a swap shows only by the two together.
+    """
+    items, ranks = recommendations[columns.ITEM_ID], recommendations[columns.RANK]
+    if not pd.api.types.is_integer_dtype(items.dtype):
+        return
+    lengths = recommendations.groupby(columns.USER_ID, observed=True)
+    longest = lengths[[columns.ITEM_ID, columns.RANK]].max()
+    n = lengths.size()
+    if int(items.min()) < 1 or not longest[columns.ITEM_ID].eq(n).all():
+        return
+    if not longest[columns.RANK].eq(n).all():
+        raise InputError(
+            "recommendations: item_id runs from 1 without a gap in every list, as ranks do, and "
+            f"rank, from {ranks.min()} to {ranks.max()}, does not; the two seem to be swapped: "
+            "rename the columns"
+        )
 
 
 def _check_columns(table: pd.DataFrame, what: str, needed: Sequence[str]) -> None:

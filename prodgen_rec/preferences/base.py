@@ -177,11 +177,13 @@ class Recommender(ABC):
         UnknownIdError
             A user is neither in the fit nor in ``history``.
         InputError
-            Fewer than n items remain for some user; the message says why.
+            Fewer than n items remain for some user, and the message says why; or what came is no
+            history or quota.
         """
         n = checked_count(n, "items")
+        check_quota(quota)
         items = self.items_
-        record = self.interactions_ if history is None else history.for_items(items)
+        record = self._record(history)
         rows = _rows(record.users, users, known_from_fit=history is None)
         seen = record.matrix[rows]
         asked = record.users.arrow.take(pa.array(rows))
@@ -235,7 +237,7 @@ class Recommender(ABC):
             The score does not come from the user's history.
         """
         items = self.items_
-        record = self.interactions_ if history is None else history.for_items(items)
+        record = self._record(history)
         rows = _rows(record.users, [user], known_from_fit=history is None)
         (place,) = items.index([item], "item")
         own = record.matrix[rows]
@@ -266,6 +268,13 @@ class Recommender(ABC):
         """
         return load_state(cls, folder)
 
+    def _record(self, history: Interactions | None) -> Interactions:
+        """A history on the items of the fit; None stands for what was fitted."""
+        if history is None:
+            return self._fitted().interactions_
+        check_interactions(history, "history")
+        return history.for_items(self.items_)
+
     def _fitted(self) -> Self:
         if not hasattr(self, "interactions_"):
             name = type(self).__name__
@@ -281,15 +290,40 @@ def check_input(interactions: object, features: object) -> None:
     InputError
         Says what came, and what makes the one that was expected.
     """
-    if not isinstance(interactions, Interactions):
-        raise InputError(
-            f"interactions: expected Interactions, got {type(interactions).__name__}; "
-            "build_interactions makes them of events"
-        )
+    check_interactions(interactions, "interactions")
     if not isinstance(features, ItemFeatures | None):
         raise InputError(
             f"features: expected ItemFeatures, got {type(features).__name__}; "
             "ItemFeatures.of_columns makes them of a table"
+        )
+
+
+def check_interactions(interactions: object, what: str) -> None:
+    """Refuse what is no interactions.
+
+    Raises
+    ------
+    InputError
+        Says what came, and what makes the one that was expected.
+    """
+    if not isinstance(interactions, Interactions):
+        raise InputError(
+            f"{what}: expected Interactions, got {type(interactions).__name__}; "
+            "build_interactions makes them of events"
+        )
+
+
+def check_quota(quota: object) -> None:
+    """Refuse what is no quota.
+
+    Raises
+    ------
+    InputError
+        Says what came, and how one is made.
+    """
+    if not isinstance(quota, Quota | None):
+        raise InputError(
+            f"quota: expected Quota, got {type(quota).__name__}; pass Quota(groups, most)"
         )
 
 

@@ -37,13 +37,19 @@ class Quota:
     Raises
     ------
     InputError
-        ``most`` is no whole number, or below 1.
+        ``groups`` is no mapping; or ``most`` is no whole number, or below 1.
     """
 
     groups: Mapping[Any, Any]
     most: int
 
     def __post_init__(self) -> None:
+        groups: object = self.groups  # whatever came
+        if not isinstance(groups, Mapping):
+            raise InputError(
+                f"groups: expected a mapping from item id to group, got {type(groups).__name__}; "
+                "dict(zip(ids, column)) makes one"
+            )
         checked_count(self.most, "items of a group")
 
     def codes(self, items: IdMap) -> npt.NDArray[np.int64]:

@@ -62,7 +62,7 @@ class VectorRecommender(Recommender):
         -------
         float32, shape (history.n_users, d), in the order of ``history.users``.
         """
-        return self._vectors_of(history.for_items(self.items_).matrix)
+        return self._vectors_of(self._record(history).matrix)
 
     def similar_items(self, item_ids: Iterable[Any], n: int) -> pd.DataFrame:
         """The n items that are most like each of some, by the cosine of their vectors.
