@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def fit(
     with report.step(f"writing {out}"):
         personalizer.save(place)
     shutil.rmtree(work, ignore_errors=True)
-    return {"bundle": str(out), "events": vars(log.report), **_fitted(personalizer, report)}
+    return {"bundle": str(out), "events": asdict(log.report), **_fitted(personalizer, report)}
 
 
 def _fitted(personalizer: Personalizer, report: Reporter) -> dict[str, Any]:

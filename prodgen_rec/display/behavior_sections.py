@@ -28,10 +28,11 @@ def reading_section(report: ReadReport) -> ReportSection:
         "… of these exact repetitions": report.n_duplicates,
         "Refused": report.n_bad,
     } | {f"… {reason}": n for reason, n in report.reasons.items()}
+    alike = "".join(f" Of {name}, {found}." for name, found in report.look_alikes.items())
     return ReportSection(
         "Can the log be read?",
         note="All that follows is of the good rows. A log that knows days alone repeats a row "
-        "where a product was taken twice on a day, so repetitions are kept.",
+        f"where a product was taken twice on a day, so repetitions are kept.{alike}",
         table=[
             {"Rows": name, "How many": count(n), "Share": share(n / report.n_rows)}
             for name, n in counts.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prodgen_rec.columns import TIMESTAMP
+from prodgen_rec.events.look_alikes import LookAlikes
 from prodgen_rec.ids import IdMap
 
 
@@ -32,6 +33,9 @@ class ReadReport:
         Good rows that repeat an earlier good row in user, item, event, timestamp and quantity.
     reasons
         Bad rows by reason, the most frequent first.
+    look_alikes
+        Columns with good ids that look like another one and are not the same, so that one user or
+        item may count as two. Nothing is changed in them.
     """
 
     n_rows: int
@@ -39,13 +43,15 @@ class ReadReport:
     n_bad: int
     n_duplicates: int
     reasons: Mapping[str, int]
+    look_alikes: Mapping[str, LookAlikes] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        alike = "".join(f"; of {name}, {found}" for name, found in self.look_alikes.items())
         bad = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
         return (
             f"{self.n_rows:,} rows read: {self.n_good:,} good "
             f"({self.n_duplicates:,} exact duplicates), "
-            f"{self.n_bad:,} bad{f' ({bad})' if bad else ''}"
+            f"{self.n_bad:,} bad{f' ({bad})' if bad else ''}{alike}"
         )
 
 

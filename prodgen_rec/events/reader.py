@@ -33,6 +33,7 @@ from prodgen_rec.events.assembly import QUARANTINE_SCHEMA, part_of, table_of
 from prodgen_rec.events.container import Events, ReadReport
 from prodgen_rec.events.csv_source import CsvSource
 from prodgen_rec.events.duplicates import repeated
+from prodgen_rec.events.look_alikes import look_alikes
 from prodgen_rec.events.reasons import Reason
 from prodgen_rec.events.sources import (
     PARQUET_SUFFIXES,
@@ -118,7 +119,7 @@ def read_events(
     _refuse_bad_log(_label(source), n_good, quarantine, max_bad_fraction, known)
     table = table_of(parts, known)
     again = _repeats(table)
-    events = Events(table, quarantine, _report(n_good, int(again.sum()), quarantine))
+    events = Events(table, quarantine, _report(table, int(again.sum()), quarantine))
     return events.where(~again) if duplicates == "drop" else events
 
 
@@ -206,9 +207,11 @@ def _counts(quarantine: pa.Table) -> dict[str, int]:
     }
 
 
-def _report(n_good: int, n_duplicates: int, quarantine: pa.Table) -> ReadReport:
-    n_bad = quarantine.num_rows
-    return ReadReport(n_good + n_bad, n_good, n_bad, n_duplicates, _counts(quarantine))
+def _report(table: pa.Table, n_duplicates: int, quarantine: pa.Table) -> ReadReport:
+    n_good, n_bad = table.num_rows, quarantine.num_rows
+    found = {name: look_alikes(table[name].chunk(0).dictionary) for name in (USER_ID, ITEM_ID)}
+    alike = {name: some for name, some in found.items() if some is not None}
+    return ReadReport(n_good + n_bad, n_good, n_bad, n_duplicates, _counts(quarantine), alike)
 
 
 def _repeats(table: pa.Table) -> npt.NDArray[np.bool_]:
