@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from prodgen_rec.errors import BundleCorruptError, ConfigError
+from prodgen_rec.errors import BundleCorruptError, ConfigError, TrainingDivergedError
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import EASE, GraphFilter, ItemFeatures, ItemKNN, Recommender
@@ -44,6 +44,26 @@ def test_each_column_of_ease_is_a_ridge_regression_on_the_other_items(taken, wor
         solution = np.linalg.solve(x.T @ x + ridge * np.eye(11), x.T @ liked[:, item])
         np.testing.assert_allclose(weights[others, item], solution, atol=1e-6)
     assert not np.diag(weights).any()
+
+
+def test_weights_of_many_items_are_those_of_a_dense_inverse():
+    """More items than are moved at once; the last part is a short one."""
+    n_items = 1300
+    rng = np.random.default_rng(0)
+    taken = (rng.random((400, n_items)) < 0.02).astype(np.float32)
+    world = Interactions(IdMap.of(range(400)), IdMap.of(range(n_items)), csr_array(taken))
+    gram = taken.T.astype(float) @ taken.astype(float)
+    inverse = np.linalg.inv(gram + 2.0 * np.eye(n_items))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    np.testing.assert_allclose(EASE(2.0).fit(world).item_weights_, weights, atol=1e-6)
+
+
+def test_a_regularization_that_is_lost_in_rounding_is_refused():
+    """Two items that all users took: without it their matrix has no inverse."""
+    world = Interactions(IdMap.of(range(9)), IdMap.of([0, 1]), csr_array(np.ones((9, 2), "f4")))
+    with pytest.raises(TrainingDivergedError, match="regularization = 1e-30 is lost"):
+        EASE(1e-30).fit(world)
 
 
 def test_scores_of_ease_are_histories_by_weights(taken, world):
