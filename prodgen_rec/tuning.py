@@ -33,12 +33,16 @@ from prodgen_rec.evaluation.ranking import evaluate_ranking
 from prodgen_rec.hashing import fingerprint, hash_ids, hash_pairs, uniform_of
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ItemFeatures, Recommender
+from prodgen_rec.preferences.base import check_input
+from prodgen_rec.preferences.checks import check_number, check_whole_number
 from prodgen_rec.preferences.space import Choice, Range
 
 if TYPE_CHECKING:
     import optuna
 
 AnyRecommender = TypeVar("AnyRecommender", bound=Recommender)
+
+IntArray = npt.NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +109,8 @@ def tune(
     found is at least as good on the hold-outs.
 
     Of every user a tenth of the items is held out, at least one and never all, drawn by
-    (seed, user, item). So small a share makes the value of one hold-out uncertain, and a larger
+    (seed, user, item); but nothing of users with fewer than k items left to recommend, whose number
+    is logged. So small a share makes the value of one hold-out uncertain, and a larger
     one would find what suits less data than there is: therefore a trial is judged by the mean over
     several hold-outs, of which three in four trials see the first alone.
 
@@ -119,9 +124,9 @@ def tune(
         Features by name; a multiple of the evidence of each is searched for.
     n_trials, minutes, patience
         The search ends after so many trials, when that time is over, or after so many trials
-        without a better one. At least one trial is made.
+        without a better one. At least one trial is made, in 0 minutes, too.
     k
-        Length of the lists.
+        Length of the lists, at most what some user has left of the catalogue.
     n_holdouts
         Hold-outs that the better trials are judged on, each with a fit of its own. On a small log
         the best of many trials on one hold-out is best by luck.
@@ -137,16 +142,20 @@ def tune(
     ConfigError
         There is nothing to tune, or a number is out of range.
     InputError
-        No user has two items, or ``file`` holds something else.
+        What came is no interactions, recommender or features; no user has two items; or ``file``
+        holds something else.
     MissingExtraError
         Optuna is not installed.
     """
     check_installed()
+    check_input(interactions, None)
+    _check_recommender(recommender)
     counts = {"n_trials": n_trials, "patience": patience, "k": k, "n_holdouts": n_holdouts}
     for name, value in counts.items():
-        if value < 1:
-            raise ConfigError(f"{name} = {value!r}: expected at least 1")
-    search = _Search(interactions, recommender, dict(features or {}), k, n_holdouts, seed)
+        check_whole_number(name, value, 1)
+    check_whole_number("seed", seed, 0)
+    check_number("minutes", minutes, 0)
+    search = _Search(interactions, recommender, _checked(features), k, n_holdouts, seed)
     search.run(n_trials, minutes, patience, file, progress)
     return search.found()
 
@@ -161,6 +170,32 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("optuna") is None:
         raise MissingExtraError("optuna", "tune")
+
+
+def _check_recommender(recommender: object) -> None:
+    if isinstance(recommender, Recommender):
+        return
+    if isinstance(recommender, type):
+        came = f"the class {recommender.__name__}; pass {recommender.__name__}()"
+    else:
+        came = f"{type(recommender).__name__}; pass one such as ALS()"
+    raise InputError(f"recommender: expected a recommender, got {came}")
+
+
+def _checked(features: Mapping[str, ItemFeatures] | None) -> dict[str, ItemFeatures]:
+    """Features by name, none for None."""
+    if not isinstance(features, Mapping | None):
+        raise InputError(
+            "features: expected a mapping of names to ItemFeatures, got "
+            f"{type(features).__name__}; pass {{'a name': features}}"
+        )
+    for name, one in (features or {}).items():
+        if not isinstance(one, ItemFeatures):
+            raise InputError(
+                f"features: expected ItemFeatures for {name!r}, got {type(one).__name__}; "
+                "ItemFeatures.of_columns makes them of a table"
+            )
+    return {str(name): one for name, one in (features or {}).items()}
 
 
 class _Search(Generic[AnyRecommender]):
@@ -180,7 +215,10 @@ class _Search(Generic[AnyRecommender]):
         if not self.space:
             raise ConfigError(f"a {type(recommender).__name__} has nothing to tune")
         self.space |= {_WEIGHT + name: _WEIGHTS for name in features}
-        self.holdouts = [_HoldOut.of(interactions, seed + _APART * i) for i in range(n_holdouts)]
+        every = interactions.items.union(*(one.items for one in features.values()), what="item")
+        n_out = _numbers_held_out(interactions, len(every), k)
+        seeds = [seed + _APART * i for i in range(n_holdouts)]
+        self.holdouts = [_HoldOut.of(interactions, n_out, one) for one in seeds]
 
     def run(
         self,
@@ -354,25 +392,50 @@ class _HoldOut(NamedTuple):
     pairs: pd.DataFrame
 
     @classmethod
-    def of(cls, interactions: Interactions, seed: int) -> _HoldOut:
-        training, pairs = _held_out(interactions, seed)
+    def of(cls, interactions: Interactions, n_out: IntArray, seed: int) -> _HoldOut:
+        training, pairs = _held_out(interactions, n_out, seed)
         users = drawn_users(pairs[USER_ID].unique(), _MOST_USERS, seed)
         return cls(training, users, pairs[pairs[USER_ID].isin(users)])
 
 
-def _held_out(interactions: Interactions, seed: int) -> tuple[Interactions, pd.DataFrame]:
-    """What is left, and the pairs that were taken out of it."""
+def _numbers_held_out(interactions: Interactions, n_items: int, k: int) -> IntArray:
+    """How many items of each user are held out where lists have k of ``n_items``.
+
+    Shape (n_users,), int64: 0 for users of whom too little is left, of either kind.
+    """
+    matrix = interactions.matrix
+    n_seen = np.diff(matrix.indptr)
+    n_liked = np.diff(np.append(0, np.cumsum(matrix.data > 0))[matrix.indptr])
+    n_out = np.minimum(np.ceil(_HELD_OUT * n_liked).astype(np.int64), n_liked - 1).clip(0)
+    if not n_out.any():
+        raise InputError("no user has two items with positive evidence: nothing can be held out")
+    judged = n_out > 0
+    left = n_items - n_seen + n_out
+    if left[judged].max() < k:
+        raise InputError(
+            f"k = {k}: no user has so many of the {n_items} items left to recommend, the most is "
+            f"{left[judged].max()}; pass a smaller k"
+        )
+    few = judged & (left < k)
+    if few.any():
+        logger.info(
+            "of %d users with two items or more, %d have fewer than k = %d left to recommend: "
+            "nothing of theirs is held out",
+            judged.sum(), few.sum(), k,
+        )  # fmt: skip
+    return np.where(few, 0, n_out)
+
+
+def _held_out(
+    interactions: Interactions, n_out: IntArray, seed: int
+) -> tuple[Interactions, pd.DataFrame]:
+    """What is left, and the pairs that were taken out of it, ``n_out`` of each user."""
     matrix = interactions.matrix
     rows = np.repeat(np.arange(interactions.n_users), np.diff(matrix.indptr))
     users = hash_ids(interactions.users.arrow, seed)[rows]
     draws = uniform_of(hash_pairs(users, hash_ids(interactions.items.arrow, seed)[matrix.indices]))
-    liked = matrix.data > 0
-    order = np.lexsort((draws, ~liked, rows))
+    order = np.lexsort((draws, matrix.data <= 0, rows))
     place = np.empty(len(rows), np.int64)
     place[order] = np.arange(len(rows)) - matrix.indptr[rows[order]]
-    n_liked = np.bincount(rows[liked], minlength=interactions.n_users)
-    n_out = np.minimum(np.ceil(_HELD_OUT * n_liked).astype(np.int64), n_liked - 1)
     out = place < n_out[rows]
-    if not out.any():
-        raise InputError("no user has two items with positive evidence: nothing can be held out")
     return interactions.where(~out), pairs_table(interactions.where(out))

@@ -72,6 +72,7 @@ def test_what_is_written_is_what_the_library_finds(search, small_shop, tmp_path)
     assert tomllib.loads(out.read_text()) == {
         "preferences": {
             "factors": found.factors, "regularization": found.regularization, "alpha": found.alpha,
+            "frequency_scaling": found.frequency_scaling,
         }
     }  # fmt: skip
     assert f"nDCG@5 {best.value:.4f} on items held out; best of 3 trials" in out.read_text()

@@ -85,7 +85,8 @@ def test_the_value_of_a_trial_is_its_mean_over_the_hold_outs(world):
 
 
 def tuning_value(world, recommender, seed):
-    training, held_out = tuning._held_out(world, seed)
+    n_out = tuning._numbers_held_out(world, world.n_items, 5)
+    training, held_out = tuning._held_out(world, n_out, seed)
     lists = recommender.fit(training).recommend(held_out["user_id"].unique(), 5)
     return evaluate_ranking(lists, held_out, k=5, n_boot=1).intervals["ndcg@5"].value
 
@@ -239,11 +240,55 @@ def test_nothing_that_is_held_out_is_learned(world):
     assert tune(chance, EASE(), n_trials=6, k=5).value < 0.15
 
 
+def test_who_has_too_few_items_left_is_not_judged(world, caplog):
+    """One user took all but four items, and another nearly so; k = 5 is for the others."""
+    matrix = world.matrix.toarray()
+    matrix[3, :56] = matrix[4, :59] = 1.0
+    more = Interactions(world.users, world.items, csr_array(matrix))
+    n_out = tuning._numbers_held_out(more, more.n_items, 11)
+    assert n_out[3] == 0 < 4 + 6 < 11  # six more items held out would not do either
+    assert n_out[4] == 0
+    others = np.delete(np.arange(N_USERS), [3, 4])
+    before = tuning._numbers_held_out(world, world.n_items, 11)
+    assert (n_out[others] == before[others]).all()
+    assert before[others].any()
+    training, _ = tuning._held_out(more, n_out, 0)
+    assert training.matrix.toarray()[3].sum() == 56  # what is not judged is learned from
+    with caplog.at_level("INFO", "prodgen_rec"):
+        assert tune(more, EASE(), n_trials=1, k=11).value > 0.2
+    assert "of 147 users with two items or more, 2 have fewer than k = 11 left" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("call", "error", "complaint"),
     [
         (lambda w: tune(w, Popularity()), ConfigError, "a Popularity has nothing to tune"),
-        (lambda w: tune(w, EASE(), n_trials=0), ConfigError, "n_trials = 0: expected at least 1"),
+        (lambda w: tune(w, EASE(), n_trials=0), ConfigError, "n_trials = 0: expected a whole"),
+        (lambda w: tune(w, EASE(), n_trials=2.5), ConfigError, "n_trials = 2.5: expected a whole"),
+        (lambda w: tune(w, EASE(), patience=1.5), ConfigError, "patience = 1.5: expected a whole"),
+        (lambda w: tune(w, EASE(), k=2.0), ConfigError, "k = 2.0: expected a whole number"),
+        (lambda w: tune(w, EASE(), seed=-1), ConfigError, "seed = -1: expected a whole number"),
+        (lambda w: tune(w, EASE(), minutes=np.nan), ConfigError, "minutes = nan: expected a num"),
+        (lambda w: tune(w, EASE(), minutes=-1), ConfigError, "minutes = -1: expected a number"),
+        (lambda w: tune(w, EASE(), minutes="9"), ConfigError, "minutes = '9': expected a number"),
+        (lambda w: tune(w, EASE), InputError, r"got the class EASE; pass EASE\(\)"),
+        (lambda w: tune(w, "EASE"), InputError, r"expected a recommender, got str; pass one such"),
+        (lambda w: tune(w.matrix, EASE()), InputError, "expected Interactions, got csr_array"),
+        (
+            lambda w: tune(w, EASE(), features=ItemFeatures.none(w.items)),
+            InputError,
+            "expected a mapping of names to ItemFeatures, got ItemFeatures; pass {'a name'",
+        ),
+        (
+            lambda w: tune(w, EASE(), features={"kind": w.matrix}),
+            InputError,
+            "expected ItemFeatures for 'kind', got csr_array",
+        ),
+        (
+            lambda w: tune(w, EASE(), k=60),
+            InputError,
+            "k = 60: no user has so many of the 60 items left to recommend, the most is 5.; pass a",
+        ),
         (
             lambda w: tune(w.for_items(IdMap.of([0])), EASE()),
             InputError,

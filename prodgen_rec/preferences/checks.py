@@ -18,3 +18,9 @@ def check_whole_number(name: str, value: object, lowest: int) -> None:
     """Raise a ConfigError unless a setting is a whole number, at least its lowest."""
     if not isinstance(value, Integral) or int(value) < lowest:
         raise ConfigError(f"{name} = {value!r}: expected a whole number, at least {lowest}")
+
+
+def check_number(name: str, value: object, lowest: float) -> None:
+    """Raise a ConfigError unless a setting is a number, at least its lowest; NaN is none."""
+    if not isinstance(value, int | float) or not value >= lowest:
+        raise ConfigError(f"{name} = {value!r}: expected a number, at least {lowest}")

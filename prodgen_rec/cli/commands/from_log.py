@@ -128,7 +128,7 @@ def tune(
 ) -> None:
     r"""Find settings of the preferences for a log, and write them for `fit`.
 
-    Settings are judged by lists for users, of whose items a fifth is held out. What is written are
+    Settings are judged by lists for users, of whose items a tenth is held out. What is written are
     those of `--config` with the best `preferences`; a file with others is not overwritten. All
     trials stay in a file beside it, whose name ends in `.trials`: after Ctrl-C, or with more
     `--trials`, the same command goes on. Needs `pip install 'prodgen-rec[tune]'`.
