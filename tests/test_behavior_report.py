@@ -209,6 +209,10 @@ def test_a_catalogue_of_other_items_has_no_segments(tastes, tmp_path):
     _, page = page_of(events, tmp_path, catalog_of(strangers))
     assert any("the item table knows no item of the log" in text for text in page.texts)
     assert ["Items", "16", "0 %"] in page.rows
+    assert any("none of them is in the log: are their ids" in text for text in page.texts)
+    report, page = page_of(events, tmp_path, catalog_of(items))
+    assert report.summary["Events with items of the item table"] == "100 %"
+    assert not any("none of them is in the log" in text for text in page.texts)
 
 
 # Plots ---------------------------------------------------------------------------------
@@ -295,7 +299,10 @@ def test_the_command_tells_the_main_figures(log, tmp_path):
         (("--items", "items.csv", "--attributes", "kind,sise"), 3, "has no attribute 'sise'; it"),
         (("--event-weights", "look=1"), 3, "no good row is left; most often: unknown event (8)"),
         (("--items", "nowhere.csv"), 3, "items: there is no nowhere.csv"),
+        (("--items", "void"), 3, "items: there are no files in void; expected Parquet files"),
+        (("--items", "latin.csv"), 3, "unexpected end of data; save it as UTF-8"),
         (("--out", "log.csv"), 3, "--out: log.csv is a file; expected a folder"),
+        (("--out", "/proc/new"), 3, "--out: nothing can be written in /proc: No such file"),
     ],
 )
 def test_what_the_command_refuses(log, tmp_path, monkeypatch, words, code, text):
@@ -303,6 +310,8 @@ def test_what_the_command_refuses(log, tmp_path, monkeypatch, words, code, text)
     items = pd.DataFrame({"item_id": ["cup", "pan"], "kind": ["a", "b"]})
     items.to_csv("items.csv", index=False)
     (tmp_path / "out").mkdir()
+    (tmp_path / "void").mkdir()
+    (tmp_path / "latin.csv").write_bytes("item_id,kind\ncaf\xe9,a\n".encode("latin-1"))
     (tmp_path / "out" / "index.html").write_text("yesterday's")
     before = contents(tmp_path)
     outcome = run("inspect", "--events", log, "--out", "out", *words)

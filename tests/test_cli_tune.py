@@ -231,7 +231,7 @@ def test_paths_that_make_no_sense(search, tmp_path, monkeypatch, files, text):
         (("--trials", 0), WRONG_USAGE, "Invalid value for '--trials'"),
         (("--holdouts", 0), WRONG_USAGE, "Invalid value for '--holdouts'"),
         (("--minutes", 0), WRONG_USAGE, "0 is not a number above 0"),
-        (("--k", 1000), REFUSED, "n = 1000, but the catalogue has 235 items; ask for fewer"),
+        (("--k", 1000), REFUSED, "k = 1000: no user has so many of the 235 items left"),
         (("--columns", "price=cost"), REFUSED, "--columns: no file has a column 'cost'"),
     ],
 )

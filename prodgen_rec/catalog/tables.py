@@ -89,13 +89,17 @@ def _as_table(items: Any, id_column: str, source: str) -> pa.Table:
         raise
     # What pandas and Arrow raise for a file or frame that they cannot turn into a table.
     except (ValueError, TypeError, OSError, EOFError, zlib.error, pd.errors.ParserWarning) as error:
-        raise CatalogError(f"{source}: cannot be read as a table: {error}") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        remedy = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise CatalogError(f"{source}: cannot be read as a table: {reason}{remedy}") from error
     raise CatalogError(
         f"items: expected a path or a pandas, polars or Arrow table, got {type(items).__name__}"
     )
 
 
 def _read_file(path: Path, id_column: str) -> pa.Table:
+    if path.is_dir() and not any(one.is_file() for one in path.rglob("*")):
+        raise CatalogError(f"items: there are no files in {path}; expected Parquet files")
     if path.is_dir() or path.suffix.lower() in (".parquet", ".pq"):
         return pq.read_table(path, page_checksum_verification=True)
     if not _is_csv(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,16 +48,24 @@ def check_file(out: Path, endings: Sequence[str], expected: str) -> None:
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a place that is no folder and cannot become one.
+    """Refuse a place that is no folder and cannot become one, or where nothing can be written.
 
     Raises
     ------
     InputError
-        It is a file, or lies in one.
+        It is a file, lies in one, or is closed to us.
     """
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
+    places = [place for place in (out, *out.parents) if place.exists()]
+    for place in places:
+        if not place.is_dir():
             raise InputError(f"--out: {place} is a file; expected a folder, or a new name")
+    try:
+        with tempfile.TemporaryFile(dir=places[0]):
+            pass  # by a try, because rights alone do not tell: a disk may be mounted to be read
+    except OSError as error:
+        raise InputError(
+            f"--out: nothing can be written in {places[0]}: {error.strerror}; name another place"
+        ) from error
 
 
 def write_by_ids(

@@ -29,7 +29,7 @@ def tune(
     config: Path | None = None,
     trials: int = 50,
     minutes: float | None = None,
-    holdouts: int = 1,
+    holdouts: int = 3,
     k: int = 20,
     seed: int = 0,
     event_weights: str = "",

@@ -112,14 +112,17 @@ def behavior_report(
         catalog_sections.top_items_section(popularity, len(users), catalog, names),
         sections.drift_section(drift, days, last_days),
     ]
-    tables = {"funnel": funnel, "drift": drift}
+    tables, shown = {"funnel": funnel, "drift": drift}, {}
     if catalog is not None:
         tables["coverage"] = behavior.photo_coverage(events, catalog)
         parts.append(catalog_sections.coverage_section(tables["coverage"], catalog))
+        shown["Events with items of the item table"] = share(
+            tables["coverage"]["in_catalog"].iloc[1]
+        )
         parts.append(_segments(events, catalog, names, event_weights, tables))
     rows = {name: _records(table) for name, table in tables.items()}
     found: dict[str, Any] = {"log": asdict(events.report), "figures": figures, **rows}
-    return BehaviorReport(found, _note(figures, of_days), _summary(figures), parts)
+    return BehaviorReport(found, _note(figures, of_days), _summary(figures) | shown, parts)
 
 
 def _figures(

@@ -58,9 +58,14 @@ def coverage_section(coverage: pd.DataFrame, catalog: Catalog) -> ReportSection:
         columns["With a photo"] = coverage["with_photo"].map(share)
         shown = {"What the catalogue knows and can show": coverage_plot(coverage)}
     names = coverage["what"].str.capitalize().replace("Users", "Users with such an item")
+    if not coverage["in_catalog"].any():
+        note += (
+            ", and none of them is in the log: are their ids written in the same way, zeros in "
+            "front of them, too?"
+        )
     return ReportSection(
         "Can what happens be shown?",
-        note=f"{note}.",
+        note=note if note.endswith("?") else f"{note}.",
         plots=shown,
         table=rows("Of the log", names, columns),
     )

@@ -69,7 +69,7 @@ class CsvSource:
             text = line.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise EventsError(
-                f"{self.name}: the header is not UTF-8: {line[:100]!r}; save the file as UTF-8"
+                f"{self.name}: the header is not UTF-8: {line[:40]!r}; save the file as UTF-8"
             ) from None
         delimiter = max(",;\t", key=text.count)
         return next(csv.reader([text], delimiter=delimiter), []), delimiter

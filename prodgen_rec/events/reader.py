@@ -54,7 +54,9 @@ _REMEDIES: Final[Mapping[str, str]] = {
     Reason.UNREADABLE_TIMESTAMP: (
         "expected datetimes, dates, ISO 8601 text, or seconds, ms, µs or ns since 1970"
     ),
-    Reason.FUTURE_TIMESTAMP: "pass now=… where the log's own clock is meant to be ahead",
+    Reason.FUTURE_TIMESTAMP: (
+        "correct them at their source; in Python, read_events(now=…) says when the log ends"
+    ),
 }
 
 

@@ -65,7 +65,7 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         raise EventsError(
             f"{name} cannot be read: {reason}; expected a complete Parquet or CSV file of events"
         ) from error

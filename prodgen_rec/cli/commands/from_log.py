@@ -117,7 +117,7 @@ def tune(
             "log, three find what is not best by luck alone.",
             min=1,
         ),
-    ] = 1,
+    ] = 3,
     k: Annotated[int, typer.Option(help="Length of the lists that are judged.", min=1)] = 20,
     seed: options.Seed = 0,
     columns: options.Columns = "",
