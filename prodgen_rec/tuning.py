@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import logging
 import math
 import time
@@ -211,12 +212,12 @@ class _Search(Generic[AnyRecommender]):
         seed: int,
     ) -> None:
         self.recommender, self.features, self.k, self.seed = recommender, features, k, seed
+        every = interactions.items.union(*(one.items for one in features.values()), what="item")
+        n_out = _numbers_held_out(interactions, len(every), k)
         self.space = dict(recommender.search_space(interactions.matrix))
         if not self.space:
             raise ConfigError(f"a {type(recommender).__name__} has nothing to tune")
         self.space |= {_WEIGHT + name: _WEIGHTS for name in features}
-        every = interactions.items.union(*(one.items for one in features.values()), what="item")
-        n_out = _numbers_held_out(interactions, len(every), k)
         seeds = [seed + _APART * i for i in range(n_holdouts)]
         self.holdouts = [_HoldOut.of(interactions, n_out, one) for one in seeds]
 
@@ -355,6 +356,8 @@ def _stored(file: Path | str) -> optuna.storages.BaseStorage:
     try:
         content = Path(file).read_bytes() if Path(file).exists() else b""
         if content[-1:] in (b"", b"\n"):
+            for line in content.splitlines()[-1:]:
+                json.loads(line)  # Optuna would forgive this line, and write below it
             # Its lock is a link to this path, read from where the lock lies.
             return optuna.storages.JournalStorage(JournalFileBackend(str(Path(file).resolve())))
         why = "its last line is cut off"

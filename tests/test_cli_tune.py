@@ -156,23 +156,27 @@ def fits(monkeypatch):
 
 
 def test_a_search_that_is_interrupted_goes_on_to_the_same_file(search, fits, tmp_path):
-    assert search("--trials", 5, out=tmp_path / "unbroken.toml").code == 0
+    assert search("--trials", 5, "--holdouts", 1, out=tmp_path / "unbroken.toml").code == 0
     assert fits["done"] == 5
     out = tmp_path / "tuned.toml"
     fits |= {"done": 0, "stop at": 4}
-    interrupted = search("--trials", 5, out=out)
+    interrupted = search("--trials", 5, "--holdouts", 1, out=out)
     assert interrupted.code == INTERRUPTED
     assert "error: interrupted; no file was left half-written; the same command" in interrupted.said
     assert "fit and tune go on where they stopped" in interrupted.said
     assert not out.exists()
-    assert (fits["done"], search("--trials", 5, out=out).code, fits["done"]) == (3, 0, 5)
+    assert (fits["done"], search("--trials", 5, "--holdouts", 1, out=out).code, fits["done"]) == (
+        3,
+        0,
+        5,
+    )
     assert out.read_bytes() == (tmp_path / "unbroken.toml").read_bytes()
 
 
 def test_more_trials_are_added_to_those_there_are(search, fits, tmp_path):
-    assert search("--trials", 2).code == 0
+    assert search("--trials", 2, "--holdouts", 1).code == 0
     first = (tmp_path / "tuned.toml").read_text()
-    assert search("--trials", 4).code == 0
+    assert search("--trials", 4, "--holdouts", 1).code == 0
     assert fits["done"] == 4
     assert "best of 4 trials" in (tmp_path / "tuned.toml").read_text() != first
 

@@ -174,7 +174,15 @@ def test_other_data_in_the_same_file_are_another_search(world, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"notes of mine", b"notes\nof mine\n", b'{"op_code": 0}', b"[1]\n[2]\n", b"\xff\xfe\n"],
+    [
+        b"notes of mine",
+        b"notes of mine\n",
+        b"notes\nof mine\n",
+        b"\n",
+        b'{"op_code": 0}',
+        b"[1]\n[2]\n",
+        b"\xff\xfe\n",
+    ],
 )
 def test_a_file_of_something_else_is_refused_and_left_alone(world, tmp_path, content):
     file = tmp_path / "trials.log"
@@ -293,6 +301,11 @@ def test_who_has_too_few_items_left_is_not_judged(world, caplog):
             lambda w: tune(w.for_items(IdMap.of([0])), EASE()),
             InputError,
             "no user has two items",
+        ),
+        (
+            lambda w: tune(Interactions(w.users, w.items, -w.matrix), quick()),
+            InputError,
+            "no user has two items with positive evidence",
         ),
     ],
 )
