@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from prodgen_rec.preferences.parallel import run_in_threads
+
 TILE = 64
 """Rows that a network sees at a time outside training.
 
@@ -23,6 +25,9 @@ rows stand beside it, on one thread or many. A test holds this to be true.
 
 def by_tiles(function: Callable[..., Any], *arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Apply a function of row batches to tiles of 64 rows, the last one padded with zeros.
+
+    As many tiles are worked on at once as there are CPUs: networks of vectors are so quickly done
+    with one that TensorFlow's threads would wait for each other most of the time.
 
     Parameters
     ----------
@@ -36,10 +41,15 @@ def by_tiles(function: Callable[..., Any], *arrays: npt.NDArray[Any]) -> npt.NDA
     Array of n rows.
     """
     n = len(arrays[0])
-    results = []
-    for start in range(0, max(n, 1), TILE):
+    starts = range(0, max(n, 1), TILE)
+    results: list[npt.NDArray[Any]] = [np.empty(0)] * len(starts)
+
+    def task(i: int) -> None:
+        start = starts[i]
         tiles = [_padded(array[start : start + TILE]) for array in arrays]
-        results.append(np.asarray(function(*tiles))[: n - start])
+        results[i] = np.asarray(function(*tiles))[: n - start]
+
+    run_in_threads(task, range(len(starts)))
     return np.concatenate(results)
 
 
