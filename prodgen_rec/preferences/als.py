@@ -346,7 +346,12 @@ def _stacked(evidence: csr_array, features: csr_array) -> csr_array:
 
 
 def _typical_pairs(evidence: csr_array, features: csr_array) -> npt.NDArray[np.float64]:
-    """Mean numbers of pairs, as `Regularization` rounds them, of rows and items that have any."""
+    """Mean numbers of pairs, as `Regularization` rounds them, of rows and items that have any.
+
+    Items without vectors of their own count for nothing, and so disturb no others.
+    """
+    seen = np.flatnonzero(~unseen_items(evidence, features))
+    evidence, features = evidence[:, seen], features[:, seen]
     of_rows = np.concatenate([n_pairs(part, axis=1) for part in (evidence, features)])
     of_items = n_pairs(evidence, axis=0) + n_pairs(features, axis=0)
     return np.array([power_of_two(n[n > 0]).mean() for n in (of_rows, of_items)])
