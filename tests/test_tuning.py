@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from prodgen_rec import tuning
 from prodgen_rec.errors import ConfigError, InputError
 from prodgen_rec.evaluation import evaluate_ranking
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, EASE, ItemFeatures, ItemKNN, Popularity
 from prodgen_rec.tuning import tune
+from prodgen_rec.tuning.holdouts import held_out, numbers_held_out
 
 N_USERS, N_ITEMS = 150, 60
 
@@ -85,10 +85,10 @@ def test_the_value_of_a_trial_is_its_mean_over_the_hold_outs(world):
 
 
 def tuning_value(world, recommender, seed):
-    n_out = tuning._numbers_held_out(world, world.n_items, 5)
-    training, held_out = tuning._held_out(world, n_out, seed)
-    lists = recommender.fit(training).recommend(held_out["user_id"].unique(), 5)
-    return evaluate_ranking(lists, held_out, k=5, n_boot=1).intervals["ndcg@5"].value
+    n_out = numbers_held_out(world, world.n_items, 5)
+    training, pairs = held_out(world, n_out, seed)
+    lists = recommender.fit(training).recommend(pairs["user_id"].unique(), 5)
+    return evaluate_ranking(lists, pairs, k=5, n_boot=1).intervals["ndcg@5"].value
 
 
 class Interrupted(ALS):
@@ -253,14 +253,14 @@ def test_who_has_too_few_items_left_is_not_judged(world, caplog):
     matrix = world.matrix.toarray()
     matrix[3, :56] = matrix[4, :59] = 1.0
     more = Interactions(world.users, world.items, csr_array(matrix))
-    n_out = tuning._numbers_held_out(more, more.n_items, 11)
+    n_out = numbers_held_out(more, more.n_items, 11)
     assert n_out[3] == 0 < 4 + 6 < 11  # six more items held out would not do either
     assert n_out[4] == 0
     others = np.delete(np.arange(N_USERS), [3, 4])
-    before = tuning._numbers_held_out(world, world.n_items, 11)
+    before = numbers_held_out(world, world.n_items, 11)
     assert (n_out[others] == before[others]).all()
     assert before[others].any()
-    training, _ = tuning._held_out(more, n_out, 0)
+    training, _ = held_out(more, n_out, 0)
     assert training.matrix.toarray()[3].sum() == 56  # what is not judged is learned from
     with caplog.at_level("INFO", "prodgen_rec"):
         assert tune(more, EASE(), n_trials=1, k=11).value > 0.2

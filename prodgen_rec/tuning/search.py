@@ -1,58 +1,42 @@
-"""Search for the hyper-parameters of a recommender, by what users of the log went on to take.
-
-The search sees training data alone: it holds out a share of every user's items and fits on
-the rest, several times over. It is that of Optuna, by tree-structured Parzen estimators
-(Bergstra et al., NeurIPS 2011); a trial that does badly on the first hold-outs is spared the
-others. A trial follows from the seed and the trials before it, so that a search that was killed
-goes on where it stopped.
-"""
+"""The search itself: a study of one recommender, trial by trial."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
-from prodgen_rec.columns import USER_ID
 from prodgen_rec.errors import ConfigError, InputError, MissingExtraError, TrainingDivergedError
-from prodgen_rec.evaluation.held_out import drawn_users, pairs_table
 from prodgen_rec.evaluation.ranking import evaluate_ranking
-from prodgen_rec.hashing import fingerprint, hash_ids, hash_pairs, uniform_of
+from prodgen_rec.hashing import fingerprint
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ItemFeatures, Recommender
 from prodgen_rec.preferences.base import check_input
 from prodgen_rec.preferences.checks import check_number, check_whole_number
 from prodgen_rec.preferences.space import Choice, Range
+from prodgen_rec.tuning.holdouts import HoldOut, numbers_held_out
+from prodgen_rec.tuning.trials import no_news_of_optuna, stored
 
 if TYPE_CHECKING:
     import optuna
 
 AnyRecommender = TypeVar("AnyRecommender", bound=Recommender)
 
-IntArray = npt.NDArray[np.int64]
-
 logger = logging.getLogger(__name__)
 
-_HELD_OUT = 0.1
-"""Little: on much less data than the final fit has, other settings are best (decision 18)."""
 _APART = 1_000_003
 """Between the seeds of one search's hold-outs, so that searches by near seeds share none."""
-_MOST_USERS = 5000
-"""Users on whom a trial is judged; more would tell no better."""
 _KEPT = 25.0
 """Percentage of the trials that go on to the next hold-out, once there were some."""
 _WEIGHTS = Range(0.05, 50.0)
@@ -213,13 +197,13 @@ class _Search(Generic[AnyRecommender]):
     ) -> None:
         self.recommender, self.features, self.k, self.seed = recommender, features, k, seed
         every = interactions.items.union(*(one.items for one in features.values()), what="item")
-        n_out = _numbers_held_out(interactions, len(every), k)
+        n_out = numbers_held_out(interactions, len(every), k)
         self.space = dict(recommender.search_space(interactions.matrix))
         if not self.space:
             raise ConfigError(f"a {type(recommender).__name__} has nothing to tune")
         self.space |= {_WEIGHT + name: _WEIGHTS for name in features}
         seeds = [seed + _APART * i for i in range(n_holdouts)]
-        self.holdouts = [_HoldOut.of(interactions, n_out, one) for one in seeds]
+        self.holdouts = [HoldOut.of(interactions, n_out, one) for one in seeds]
 
     def run(
         self,
@@ -266,8 +250,8 @@ class _Search(Generic[AnyRecommender]):
     def _study(self, file: Path | str | None) -> optuna.Study:
         import optuna
 
-        storage = None if file is None else _stored(file)
-        with _no_news_of_optuna():
+        storage = None if file is None else stored(file)
+        with no_news_of_optuna():
             return optuna.create_study(
                 study_name=self._fingerprint(), storage=storage, direction="maximize",
                 load_if_exists=True, pruner=optuna.pruners.PercentilePruner(_KEPT),
@@ -341,104 +325,13 @@ class _Search(Generic[AnyRecommender]):
         self.study.tell(trial, float(np.mean(values)))
 
     def _judged(
-        self, recommender: AnyRecommender, features: ItemFeatures | None, holdout: _HoldOut
+        self, recommender: AnyRecommender, features: ItemFeatures | None, holdout: HoldOut
     ) -> float:
         lists = recommender.fit(holdout.training, features).recommend(holdout.users, self.k)
         report = evaluate_ranking(lists, holdout.pairs, k=self.k, n_boot=1)
         return report.intervals[f"ndcg@{self.k}"].value
 
 
-def _stored(file: Path | str) -> optuna.storages.BaseStorage:
-    """The trials in a file."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    try:
-        content = Path(file).read_bytes() if Path(file).exists() else b""
-        if content[-1:] in (b"", b"\n"):
-            for line in content.splitlines()[-1:]:
-                json.loads(line)  # Optuna would forgive this line, and write below it
-            # Its lock is a link to this path, read from where the lock lies.
-            return optuna.storages.JournalStorage(JournalFileBackend(str(Path(file).resolve())))
-        why = "its last line is cut off"
-    except (ValueError, KeyError, TypeError) as error:  # Optuna checks nothing itself
-        why = f"{type(error).__name__}: {error}"
-    raise InputError(
-        f"{file} cannot be read as the trials of a search ({why}); name another file, or delete "
-        "this one to start over"
-    )
-
-
-@contextmanager
-def _no_news_of_optuna() -> Iterator[None]:
-    """Only its warnings are logged meanwhile; its verbosity is one for the whole process."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
 def _value(trial: optuna.trial.FrozenTrial) -> float:
     """Mean nDCG; NaN of a trial that was given up."""
     return math.nan if trial.value is None or trial.state.name == "PRUNED" else trial.value
-
-
-class _HoldOut(NamedTuple):
-    """What is learned from, and what some of the users took besides."""
-
-    training: Interactions
-    users: npt.NDArray[Any]
-    pairs: pd.DataFrame
-
-    @classmethod
-    def of(cls, interactions: Interactions, n_out: IntArray, seed: int) -> _HoldOut:
-        training, pairs = _held_out(interactions, n_out, seed)
-        users = drawn_users(pairs[USER_ID].unique(), _MOST_USERS, seed)
-        return cls(training, users, pairs[pairs[USER_ID].isin(users)])
-
-
-def _numbers_held_out(interactions: Interactions, n_items: int, k: int) -> IntArray:
-    """How many items of each user are held out where lists have k of ``n_items``.
-
-    Shape (n_users,), int64: 0 for users of whom too little is left, of either kind.
-    """
-    matrix = interactions.matrix
-    n_seen = np.diff(matrix.indptr)
-    n_liked = np.diff(np.append(0, np.cumsum(matrix.data > 0))[matrix.indptr])
-    n_out = np.minimum(np.ceil(_HELD_OUT * n_liked).astype(np.int64), n_liked - 1).clip(0)
-    if not n_out.any():
-        raise InputError("no user has two items with positive evidence: nothing can be held out")
-    judged = n_out > 0
-    left = n_items - n_seen + n_out
-    if left[judged].max() < k:
-        raise InputError(
-            f"k = {k}: no user has so many of the {n_items} items left to recommend, the most is "
-            f"{left[judged].max()}; pass a smaller k"
-        )
-    few = judged & (left < k)
-    if few.any():
-        logger.info(
-            "of %d users with two items or more, %d have fewer than k = %d left to recommend: "
-            "nothing of theirs is held out",
-            judged.sum(), few.sum(), k,
-        )  # fmt: skip
-    return np.where(few, 0, n_out)
-
-
-def _held_out(
-    interactions: Interactions, n_out: IntArray, seed: int
-) -> tuple[Interactions, pd.DataFrame]:
-    """What is left, and the pairs that were taken out of it, ``n_out`` of each user."""
-    matrix = interactions.matrix
-    rows = np.repeat(np.arange(interactions.n_users), np.diff(matrix.indptr))
-    users = hash_ids(interactions.users.arrow, seed)[rows]
-    draws = uniform_of(hash_pairs(users, hash_ids(interactions.items.arrow, seed)[matrix.indices]))
-    order = np.lexsort((draws, matrix.data <= 0, rows))
-    place = np.empty(len(rows), np.int64)
-    place[order] = np.arange(len(rows)) - matrix.indptr[rows[order]]
-    out = place < n_out[rows]
-    return interactions.where(~out), pairs_table(interactions.where(out))

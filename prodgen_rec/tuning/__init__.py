@@ -1,0 +1,12 @@
+"""Search for the hyper-parameters of a recommender, by what users of the log went on to take.
+
+The search sees training data alone: it holds out a share of every user's items and fits on
+the rest, several times over. It is that of Optuna, by tree-structured Parzen estimators
+(Bergstra et al., NeurIPS 2011); a trial that does badly on the first hold-outs is spared the
+others. A trial follows from the seed and the trials before it, so that a search that was killed
+goes on where it stopped.
+"""
+
+from prodgen_rec.tuning.search import Tuned, check_installed, tune
+
+__all__ = ["Tuned", "check_installed", "tune"]
