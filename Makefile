@@ -19,7 +19,7 @@ CANDIDATES := $(PYTHON)
 endif
 
 BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
-PACKAGES := prodgen_rec.events prodgen_rec.catalog prodgen_rec.preferences prodgen_rec.imagery
+PACKAGES := prodgen_rec.events prodgen_rec.catalog prodgen_rec.preferences prodgen_rec.imagery prodgen_rec.nightly
 SOURCES := $(shell find prodgen_rec -name '*.py')
 NOTEBOOKS := $(patsubst notebooks/%.py,build/notebooks/%.ipynb,$(sort $(wildcard notebooks/*.py)))
 

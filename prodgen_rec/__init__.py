@@ -33,6 +33,11 @@ In the order in which data flows:
   `PersonalizerConfig` holds its settings, `Imagined` is what it imagines for users,
   `Illustrated` for items.
 
+**Every night**
+
+- `prodgen_rec.nightly`: runs that are written part by part, published in one step, read whole,
+  rolled back, and rid of a user.
+
 **Beside it**
 
 - `prodgen_rec.errors`: every exception that is raised on purpose.
@@ -54,7 +59,7 @@ from prodgen_rec._lazy import lazily
 from prodgen_rec._version import __version__
 
 if TYPE_CHECKING:
-    from prodgen_rec import behavior, datasets, display, errors, evaluation, testing
+    from prodgen_rec import behavior, datasets, display, errors, evaluation, nightly, testing
     from prodgen_rec.catalog import Catalog, read_catalog
     from prodgen_rec.config import PersonalizerConfig
     from prodgen_rec.events import Events, read_events
@@ -90,6 +95,7 @@ else:
             "events": ["Events", "read_events"],
             "imagery": ["Budget", "ConditionalVAE", "ImageryConfig"],
             "interactions": ["Interactions", "build_interactions"],
+            "nightly": [],
             "personalizer": ["Illustrated", "Imagined", "Personalizer"],
             "preferences": [
                 "ALS",
@@ -138,6 +144,7 @@ __all__ = [
     "display",
     "errors",
     "evaluation",
+    "nightly",
     "read_catalog",
     "read_events",
     "split_by_time",

@@ -8,8 +8,6 @@ bundle is written beside its final place and moved there whole.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from prodgen_rec._version import __version__
 from prodgen_rec.errors import BundleCorruptError, BundleError, BundleVersionError
+from prodgen_rec.sealed import Family, Sealed
 from prodgen_rec.storage import atomic_folder, sha256, standing_folder
 
 FORMAT = 1
@@ -30,44 +26,43 @@ ABOUT = "bundle.json"
 _RECORDED = ("numpy", "scipy", "implicit", "keras", "tensorflow", "pillow", "pyarrow")
 
 
-class BundleAbout(BaseModel):
+class BundleAbout(Sealed):
     """What ``bundle.json`` says.
 
     Attributes
     ----------
-    format
-        Version of the layout.
-    library, versions
-        Version of this library, and of Python and the libraries it stands on, at writing.
+    versions
+        Of Python and the libraries that this one stands on, at writing.
     content
         What the writer wants to know again: settings, seed, fingerprints, figures.
     parts
         SHA-256 of every other file, by its path in the folder.
-    seal
-        SHA-256 of all of the above.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     format: int = FORMAT
-    library: str = __version__
     versions: dict[str, str]
     content: dict[str, Any]
     parts: dict[str, str]
-    seal: str = ""
-
-    def sealed(self) -> BundleAbout:
-        """The same with the right seal."""
-        values = self.model_dump(exclude={"seal"})
-        text = json.dumps(values, sort_keys=True)
-        return self.model_copy(update={"seal": hashlib.sha256(text.encode()).hexdigest()})
 
 
-class _Header(BaseModel):
-    """What every version of ``bundle.json`` says, past and future."""
+_BUNDLES = Family(
+    name="bundle",
+    format=FORMAT,
+    advice="restore the bundle from a copy or fit again",
+    corrupt=BundleCorruptError,
+    newer=BundleVersionError,
+)
 
-    format: int
-    library: str
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    versions = {"python": platform.python_version()}
+    for package in _RECORDED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
 
 
 def check_replaceable(path: Path | str) -> None:
@@ -110,9 +105,8 @@ def write_bundle(
         with atomic_folder(path) as folder:
             write_parts(folder)
             parts = {name: sha256(file) for name, file in sorted(_files(folder).items())}
-            about = BundleAbout(versions=_versions(), content=content, parts=parts).sealed()
-            text = about.model_dump_json(indent=1) + "\n"
-            (folder / ABOUT).write_text(text, encoding="utf-8")
+            about = BundleAbout(versions=library_versions(), content=content, parts=parts)
+            (folder / ABOUT).write_text(about.text(), encoding="utf-8")
     except OSError as error:
         reason = (
             f"{error.strerror or error}; the bundle was not written, what stood there is intact: "
@@ -144,7 +138,7 @@ def verified_bundle(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
             "`prodgen-rec fit --out` writes"
         )
     written = (folder / ABOUT).read_bytes()
-    about = _parsed(written, folder / ABOUT)
+    about = _BUNDLES.parse(BundleAbout, written, folder / ABOUT)
     try:
         _verify_parts(folder, about)
         yield folder, about.content
@@ -152,30 +146,6 @@ def verified_bundle(path: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
         # An error of the block may come from parts that vanished: say why they did.
         if not (folder / ABOUT).is_file() or (folder / ABOUT).read_bytes() != written:
             raise BundleError(f"{path} was replaced while it was being read; load it again")
-
-
-def _parsed(text: bytes, file: Path) -> BundleAbout:
-    try:
-        header = _Header.model_validate_json(text)
-        if header.format > FORMAT:
-            raise BundleVersionError(
-                f"{file}: bundle format {header.format} was written by prodgen-rec "
-                f"{header.library}; this is {__version__}, which reads up to format {FORMAT}; "
-                f"upgrade with: pip install 'prodgen-rec>={header.library}'"
-            )
-        about = BundleAbout.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleCorruptError(
-            f"{file}: {place}: {first['msg']}; restore the bundle from a copy or fit again"
-        ) from error
-    if about != about.sealed():
-        raise BundleCorruptError(
-            f"{file} is damaged, its content does not match its seal; restore the bundle from a "
-            "copy or fit again"
-        )
-    return about
 
 
 def _verify_parts(folder: Path, about: BundleAbout) -> None:
@@ -200,13 +170,3 @@ def _files(folder: Path) -> dict[str, Path]:
         for file in folder.rglob("*")
         if file.is_file() and file != folder / ABOUT
     }
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _RECORDED:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

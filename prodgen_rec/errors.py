@@ -12,6 +12,13 @@
     ├── BundleError                    a saved bundle cannot be used
     │   ├── BundleCorruptError         a part is missing or its hash is wrong
     │   └── BundleVersionError         written by a newer version
+    ├── DeliveryError                  a place of nightly runs cannot be used as it is
+    │   ├── DeliveryCorruptError       something in it is missing or damaged
+    │   ├── DeliveryVersionError       written by a newer version
+    │   ├── DeliveryReplacedError      what was being read is gone; what is published is whole
+    │   ├── LockHeldError              another process writes there
+    │   ├── RunConflictError           a run of this name exists and is another one
+    │   └── NothingToPublishError      a run holds no rows
     ├── TrainingDivergedError          the loss became NaN; the last good state is kept
     └── MissingExtraError (ImportError)  an optional dependency is not installed
 
@@ -57,6 +64,34 @@ class BundleCorruptError(BundleError):
 
 class BundleVersionError(BundleError):
     """A bundle was written by a newer version of the library."""
+
+
+class DeliveryError(ProdgenError):
+    """A place of nightly runs cannot be used as it is."""
+
+
+class DeliveryCorruptError(DeliveryError):
+    """Something in a place of nightly runs is missing or does not match its recorded hash."""
+
+
+class DeliveryVersionError(DeliveryError):
+    """A newer version of the library wrote it."""
+
+
+class DeliveryReplacedError(DeliveryError):
+    """What was being read was removed meanwhile; what is published now is whole."""
+
+
+class LockHeldError(DeliveryError):
+    """Another process writes to the same place."""
+
+
+class RunConflictError(DeliveryError):
+    """A run of this name exists and was made from something else, or was withdrawn."""
+
+
+class NothingToPublishError(DeliveryError):
+    """A run holds no rows."""
 
 
 class TrainingDivergedError(ProdgenError):

@@ -24,7 +24,8 @@ _CHUNK = 1 << 20
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block succeeds.
 
-    The content is synced to disk first. When the block fails, for instance on a full disk,
+    The content is synced to disk first, and the folder after, so that a power cut loses
+    neither. When the block fails, for instance on a full disk,
     the temporary file is removed and whatever stood at ``path`` is untouched.
     """
     path = Path(path)
@@ -34,9 +35,10 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -58,7 +60,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _sync(file)
+                sync(file)
         temporary.chmod(0o777 & ~_umask())
         shutil.rmtree(previous, ignore_errors=True)
         if path.exists():
@@ -78,6 +80,15 @@ def standing_folder(path: Path | str) -> Path:
     path = Path(path)
     previous = _previous(path)
     return previous if previous.exists() and not path.exists() else path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256(path: Path) -> str:
@@ -122,14 +133,6 @@ def load_arrays(path: Path | str) -> dict[str, npt.NDArray[Any]]:
 
 def _previous(path: Path) -> Path:
     return path.with_name(f".{path.name}.previous")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -23,6 +23,7 @@ LEAVES = {
     "hashing",
     "ids",
     "matrices",
+    "sealed",
     "storage",
 }
 """Import each other and nothing else of the package; everything may import them."""
@@ -37,6 +38,7 @@ PIPELINE = {
     "config": "preferences imagery",
     "bundle": "",
     "personalizer": "events interactions preferences catalog imagery config bundle",
+    "nightly": "events interactions preferences catalog imagery config bundle personalizer",
 }
 MAY_IMPORT = PIPELINE | {
     "evaluation": " ".join(PIPELINE),
@@ -232,6 +234,12 @@ def test_a_search_for_hyper_parameters_never_loads_tensorflow():
     loaded = loaded_after("from prodgen_rec import tune")
     assert "scipy" in loaded
     assert not loaded & set(HEAVY)
+
+
+def test_reading_what_was_published_never_loads_tensorflow():
+    loaded = loaded_after("from prodgen_rec.nightly import Target, latest")
+    assert "pyarrow" in loaded
+    assert not loaded & {*HEAVY, "implicit"}
 
 
 def test_the_help_of_the_command_line_never_loads_tensorflow():

@@ -28,9 +28,11 @@ BUILTIN_ERRORS = {
     "AssertionError": "prodgen_rec.testing",  # a contract is broken
     "BadParameter": "prodgen_rec.cli",  # typer's, shown with the usage of the command
     "Exit": "prodgen_rec.cli",  # typer's, with an exit code
-    "OSError": "prodgen_rec.imagery.phase_files prodgen_rec.bundle",  # a full disk, said clearly
+    # a full disk, said clearly
+    "OSError": "prodgen_rec.imagery.phase_files prodgen_rec.bundle prodgen_rec.nightly",
     "TypeError": "prodgen_rec.storage",  # a mistake of ours, not of a user
-    "ValueError": "prodgen_rec.imagery.config prodgen_rec.preferences",  # caught at once
+    # caught at once
+    "ValueError": "prodgen_rec.imagery.config prodgen_rec.preferences prodgen_rec.nightly",
 }
 """Exceptions raised outside the tree of the library, and where."""
 

@@ -1,0 +1,157 @@
+"""What readers see: the published run, whole and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from prodgen_rec.errors import DeliveryCorruptError, DeliveryError, InputError
+from prodgen_rec.nightly import parts
+from prodgen_rec.nightly.documents import CURRENT, Manifest, manifest_name
+from prodgen_rec.nightly.folders import RunFolder, published
+from prodgen_rec.nightly.stores import Store, store_of
+
+_PAUSES = (0.0, 0.01, 0.05, 0.2)
+"""Seconds between looks at what may just be changing."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A complete run, to be read part by part.
+
+    Every part is read whole, compared with its SHA-256, and decoded from those same bytes with
+    its page checksums verified. The parts of two runs never meet in one delivery.
+
+    Attributes
+    ----------
+    manifest
+        What the run is, verified.
+    folder
+        Where it lies.
+    """
+
+    manifest: Manifest
+    folder: RunFolder
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Rows of one part after the other; memory for one part.
+
+        Parameters
+        ----------
+        columns
+            Which to decode; all where None.
+
+        Raises
+        ------
+        InputError
+            A column is asked for that is not there.
+        DeliveryCorruptError
+            A part is missing or damaged.
+        DeliveryReplacedError
+            The run was removed, or a user in it forgotten, since `latest` was called.
+        """
+        self._check(columns)
+        for index in range(len(self.manifest.parts)):
+            yield self._part(index, columns)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows at once; the rest as for `tables`."""
+        return pa.concat_tables(self.tables(columns))
+
+    def of(self, user_id: Any, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of one user, none where the run does not hold it.
+
+        Only parts between whose first and last user it lies are read, which is one where users
+        were written in the order of their ids. Raises as `tables` does.
+        """
+        self._check(columns)
+        found = []
+        for index, record in enumerate(self.manifest.parts):
+            if parts.may_hold(record, user_id):
+                table = self._part(index)
+                found.append(table.filter(parts.is_user(table, user_id)))
+        rows = pa.concat_tables(found) if found else self._part(0).slice(0, 0)
+        return rows if columns is None else rows.select(list(columns))
+
+    def _part(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
+        record = self.manifest.parts[index]
+        content = self.folder.read_part(record, self.manifest)
+        return parts.decode(content, self.folder.where(record.name), columns)
+
+    def _check(self, columns: Sequence[str] | None) -> None:
+        known = self.manifest.parts[0].columns
+        unknown = [name for name in columns or () if name not in known]
+        if unknown:
+            raise InputError(f"columns {unknown} are not in this run; it has {list(known)}")
+
+
+def latest(place: Path | str) -> Delivery:
+    """The published run of a target.
+
+    Parameters
+    ----------
+    place
+        Folder, or any URL that fsspec understands.
+
+    Raises
+    ------
+    DeliveryError
+        Nothing is published there.
+    DeliveryCorruptError
+        What is published does not match its hash; `rollback` to another run.
+    DeliveryVersionError
+        A newer version of the library wrote it.
+
+    Examples
+    --------
+    >>> import datetime, tempfile
+    >>> import pyarrow as pa
+    >>> from prodgen_rec.nightly import Target
+    >>> place = tempfile.mkdtemp()
+    >>> plan = {"date": datetime.date(2026, 11, 26), "inputs": "bundle and events"}
+    >>> with Target(place).run("2026-11-26", **plan, n_parts=1) as run:
+    ...     run.write_part(0, pa.table({"user_id": [7, 7, 9], "rank": [1, 2, 1]}), n_in=2)
+    ...     manifest = run.publish()
+    >>> latest(place).of(7)["rank"].to_pylist()
+    [1, 2]
+    """
+    return latest_in(store_of(place))
+
+
+def latest_in(store: Store) -> Delivery:
+    """The same, from files."""
+    trouble: DeliveryCorruptError | None = None
+    for pause in _PAUSES:
+        time.sleep(pause)
+        try:
+            return _look(store)
+        except DeliveryCorruptError as error:
+            # What CURRENT named may have been removed since it was read, or, where a put is not
+            # atomic, CURRENT may be half written.
+            trouble = error
+    assert trouble is not None  # noqa: S101
+    raise trouble
+
+
+def _look(store: Store) -> Delivery:
+    current = published(store)
+    if current is None:
+        raise DeliveryError(
+            f"{store.where()}: nothing is published there, it holds no {CURRENT}; "
+            "name the folder that the nightly run writes to"
+        )
+    folder = RunFolder(store, current.run_id)
+    name = manifest_name(current.revision)
+    content = folder.read(name)
+    if content is None or hashlib.sha256(content).hexdigest() != current.manifest:
+        wrong = "is missing" if content is None else f"does not match its SHA-256 in {CURRENT}"
+        raise DeliveryCorruptError(
+            f"{folder.where(name)} {wrong}; restore it from a copy, or roll back to another run"
+        )
+    return Delivery(folder.parsed_manifest(current.revision, content), folder)
