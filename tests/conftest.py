@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +35,9 @@ SMALL = {
 """Settings of a personalizer that is fitted in seconds."""
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108
+"""A file system in memory, on Linux."""
+
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
@@ -52,6 +57,17 @@ def once(tmp_path_factory) -> Once:
         return folder
 
     return made
+
+
+@pytest.fixture
+def quick_folder(tmp_path) -> Iterator[Path]:
+    """A folder in memory where there is one: what survives a kill there survives it on disks."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(dir=MEMORY))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -155,9 +155,10 @@ class Target:
         before = names[: names.index(current.run_id)] if current and is_known else []
         good = [name for name in before if current and name not in current.withdrawn]
         if not good:
+            start = current.run_id if current else "none"
             raise DeliveryError(
-                f"{self._store.where()}: no run to go back to from "
-                f"{current.run_id if current else 'none'}; complete are {', '.join(names) or 'none'}"
+                f"{self._store.where()}: no run to go back to from {start}; complete are "
+                f"{', '.join(names) or 'none'}; make a run, or name the one to go to"
             )
         return good[-1]
 

@@ -48,11 +48,15 @@ class Verification:
         Runs that are not complete, by name; readers never see them.
     problems
         Empty where all is well.
+    unnamed
+        Files beside complete runs that no manifest names: left by a process that was killed,
+        until the next writer removes them, or not written by this library.
     """
 
     runs: tuple[str, ...]
     unfinished: tuple[str, ...]
     problems: tuple[Problem, ...]
+    unnamed: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
@@ -83,20 +87,22 @@ def verify(place: Path | str, run: str | None = None) -> Verification:
     --------
     >>> import tempfile
     >>> verify(tempfile.mkdtemp())
-    Verification(runs=(), unfinished=(), problems=())
+    Verification(runs=(), unfinished=(), problems=(), unnamed=())
     """
     store = store_of(place)
     if run is not None:
         folder = existing(store, run)
-        return Verification((run,), (), tuple(problems_of(folder)))
+        return Verification((run,), (), tuple(problems_of(folder)), tuple(_unnamed(folder)))
     folders = run_folders(store)
     complete = [folder for folder in folders if folder.revisions()]
     problems = _problems_of_current(store)
+    unnamed: list[str] = []
     for folder in complete:
         problems += problems_of(folder)
+        unnamed += _unnamed(folder)
     names = [folder.run_id for folder in complete]
     others = [folder.run_id for folder in folders if folder.run_id not in names]
-    return Verification(tuple(names), tuple(others), tuple(problems))
+    return Verification(tuple(names), tuple(others), tuple(problems), tuple(unnamed))
 
 
 def existing(store: Store, run: str) -> RunFolder:
@@ -148,10 +154,17 @@ def _problems_now(folder: RunFolder) -> Iterator[Problem]:
         wrong = _wrong_with(folder, manifest, record)
         if wrong:
             yield Problem(folder.where(record.name), wrong)
+
+
+def _unnamed(folder: RunFolder) -> list[str]:
+    try:
+        manifest = folder.manifest()
+    except DeliveryError:  # a problem already, and nothing says what belongs to the run
+        return []
+    if manifest is None:
+        return []
     named = {manifest.file_name, *(record.name for record in manifest.parts)}
-    for name in folder.names():
-        if name not in named:
-            yield Problem(folder.where(name), f"is not named in {manifest.file_name}; remove it")
+    return [folder.where(name) for name in folder.names() if name not in named]
 
 
 def _wrong_with(folder: RunFolder, manifest: Manifest, record: PartRecord) -> str | None:
