@@ -487,6 +487,19 @@ def test_a_place_nobody_knows_is_refused():
         Target("ftp7://x/y")
 
 
+def test_what_belongs_to_something_else_is_left_alone(place, tmp_path):
+    filesystem, root = fsspec.url_to_fs(place)
+    filesystem.makedirs(root, exist_ok=True)
+    filesystem.pipe_file(f"{root}/CURRENT", b"MANIFEST-000004\n")  # of a database
+    with pytest.raises(DeliveryError, match="CURRENT was not written by this library; choose an"):
+        write(place, 26)
+    assert tree(place) == {"CURRENT": b"MANIFEST-000004\n"}
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", f"file://{tmp_path}/file"):
+        with pytest.raises(InputError, match="file is a file; nightly runs need a folder"):
+            latest(path)
+
+
 def test_a_folder_by_url_is_the_same_folder(tmp_path):
     write(f"file://{tmp_path}", 26)
     assert seen(latest(tmp_path)) == (26, True)

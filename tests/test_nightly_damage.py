@@ -169,6 +169,19 @@ def test_a_manifest_that_contradicts_itself_is_refused(place, change, complaint)
         latest(place)
 
 
+def test_a_manifest_that_was_not_published_is_refused(place):
+    """It is sealed and agrees with itself; the pointer names another."""
+    current = (place / "CURRENT").read_bytes()
+    rewrite(place, lambda values: values.update(seed=2))
+    assert latest(place).manifest.seed == 2
+    (place / "CURRENT").write_bytes(current)
+    with pytest.raises(
+        DeliveryCorruptError, match=r"manifest\.json does not match its SHA-256 in C"
+    ):
+        latest(place)
+    assert not verify(place).ok
+
+
 def test_a_manifest_that_contradicts_its_parts_is_found_by_verify(place):
     def change(values: dict[str, Any]) -> None:
         values["parts"][1]["rows"] = 7

@@ -227,7 +227,7 @@ def published(store: Store) -> Published | None:
 
 def point_to(folder: RunFolder, revision: int, withdrawn: Iterable[str]) -> None:
     """Publish a complete run, in one step."""
-    content = folder.read(manifest_name(revision)) or b""
+    content = folder.store.read(folder.path(manifest_name(revision)))
     published = Published(
         run_id=folder.run_id,
         revision=revision,
@@ -250,7 +250,14 @@ def adopt(folder: RunFolder, manifest: Manifest) -> None:
 
 
 def recover(store: Store) -> None:
-    """Finish what a killed process has begun. The lock must be held."""
+    """Finish what a killed process has begun. The lock must be held.
+
+    Raises
+    ------
+    DeliveryError
+        What lies there is something else's, and would be overwritten.
+    """
+    _check_ours(store)
     for name in store.names():
         if "/" not in name and is_temporary(name):
             store.remove(name)
@@ -263,6 +270,17 @@ def recover(store: Store) -> None:
                 folder.discard()
         except DeliveryError as error:
             logger.warning("left alone: %s", error)
+
+
+def _check_ours(store: Store) -> None:
+    try:
+        published(store)
+    except DeliveryCorruptError as error:
+        if not run_folders(store):
+            raise DeliveryError(
+                f"{store.where(CURRENT)} was not written by this library; choose another place "
+                "for the nightly runs"
+            ) from error
 
 
 def retain(store: Store, keep: int) -> None:

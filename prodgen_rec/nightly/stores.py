@@ -184,10 +184,10 @@ def store_of(place: Path | str) -> LocalStore | RemoteStore:
     Raises
     ------
     InputError
-        No file system for such a URL is installed.
+        No file system for such a URL is installed, or a file stands there.
     """
     if isinstance(place, Path) or "://" not in place:
-        return LocalStore(Path(place).absolute())
+        return _local(Path(place).absolute())
     try:
         filesystem, root = fsspec.url_to_fs(place)
     except (ValueError, ImportError) as error:
@@ -196,5 +196,11 @@ def store_of(place: Path | str) -> LocalStore | RemoteStore:
             "fsspec knows, with its package installed"
         ) from error
     if isinstance(filesystem, LocalFileSystem):
-        return LocalStore(Path(root))
+        return _local(Path(root))
     return RemoteStore(filesystem, root)
+
+
+def _local(root: Path) -> LocalStore:
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file; nightly runs need a folder of their own")
+    return LocalStore(root)
