@@ -83,7 +83,7 @@ def test_a_subset_is_some_of_the_history_and_never_nothing() -> None:
 
 def test_the_subset_of_a_user_does_not_depend_on_who_else_there_is() -> None:
     everyone, two = fitted(), fitted([1, 3])
-    two.item_vectors_ = everyone.item_vectors_
+    two.item_vectors_, two.typical_pairs_ = everyone.item_vectors_, everyone.typical_pairs_
     pairs = [taken_pairs(one, PHOTO_ROWS, vectors=("subset",)) for one in (everyone, two)]
     np.testing.assert_array_equal(pairs[0].vectors[[1, 3]], pairs[1].vectors)
 
