@@ -213,8 +213,8 @@ class ALS(VectorRecommender):
         check_input(interactions, features)
         record, of_items = on_items_of_both(interactions, features)
         start = self._placed(record.matrix, of_items, record.items)
-        alpha, typical = self._alpha_for(record.matrix), _typical_pairs(record.matrix, of_items)
-        vectors = self._factorized(record.matrix, of_items, alpha, typical, passes, start)
+        alpha = self._alpha_for(record.matrix)
+        vectors, typical = self._factorized(record.matrix, of_items, alpha, passes, start)
         self.interactions_, self.item_vectors_ = record, vectors
         self.alpha_, self.typical_pairs_ = alpha, typical
         self.user_vectors_ = self._vectors_of(record.matrix)
@@ -259,10 +259,10 @@ class ALS(VectorRecommender):
 
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         self.alpha_ = self._alpha_for(evidence)
-        self.typical_pairs_ = _typical_pairs(evidence, features)
-        return self._factorized(
-            evidence, features, self.alpha_, self.typical_pairs_, self.iterations
+        vectors, self.typical_pairs_ = self._factorized(
+            evidence, features, self.alpha_, self.iterations
         )
+        return vectors
 
     def _alpha_for(self, evidence: csr_array) -> float:
         return _fitting_alpha(evidence) if self.alpha is None else float(self.alpha)
@@ -272,33 +272,38 @@ class ALS(VectorRecommender):
         evidence: csr_array,
         features: csr_array,
         alpha: float,
-        typical: npt.NDArray[np.float64],
         passes: int,
         start: tuple[Vectors, Vectors] | None = None,
-    ) -> Vectors:
-        """Item vectors: of those that somebody took by alternation, of the others by features."""
+    ) -> tuple[Vectors, npt.NDArray[np.float64]]:
+        """Item vectors: of those that somebody took by alternation, of the others by features.
+
+        And the typical numbers of pairs; what has no vector of its own counts for nothing there.
+        """
         unseen = unseen_items(evidence, features)
         if not unseen.any():
-            return self._alternate(_stacked(evidence, features), alpha, typical, passes, start)
+            return self._alternate(_stacked(evidence, features), alpha, passes, start)
         seen = np.flatnonzero(~unseen)
         taken = _stacked(evidence[:, seen], features[:, seen])
         vectors = np.empty((len(unseen), self.factors), np.float32)
         of_seen = None if start is None else (start[0], start[1][seen])
-        vectors[seen] = self._alternate(taken, alpha, typical, passes, of_seen)
+        vectors[seen], typical = self._alternate(taken, alpha, passes, of_seen)
         vectors[unseen] = vectors_by_features(
             vectors, evidence, features, unseen, self.regularization
         )
-        return vectors
+        return vectors, typical
 
     def _alternate(
         self,
         taken: csr_array,
         alpha: float,
-        typical: npt.NDArray[np.float64],
         passes: int,
         start: tuple[Vectors, Vectors] | None = None,
-    ) -> Vectors:
-        """Item vectors after some passes, from a random start or from vectors of rows and items."""
+    ) -> tuple[Vectors, npt.NDArray[np.float64]]:
+        """Item vectors after some passes, from a random start or from vectors of rows and items.
+
+        And the typical numbers of pairs.
+        """
+        typical = _typical_pairs(taken)
         rows, items = random_start(taken.shape, self.factors, self.seed) if start is None else start
         growing = self._growing_from(typical[0]), self._growing_from(typical[1])
         alternate(taken, rows, items, alpha=alpha, regularization=growing, passes=passes)
@@ -309,7 +314,7 @@ class ALS(VectorRecommender):
             )
         # Their exact solution is zero; the iterative solver only comes close.
         items[_without_positive_evidence(taken)] = 0.0
-        return items
+        return items, typical
 
     def _growing_from(self, typical: float) -> Regularization:
         return Regularization(self.regularization, self.frequency_scaling, float(typical))
@@ -345,16 +350,10 @@ def _stacked(evidence: csr_array, features: csr_array) -> csr_array:
     return vstack([evidence, features], format="csr") if features.shape[0] else evidence
 
 
-def _typical_pairs(evidence: csr_array, features: csr_array) -> npt.NDArray[np.float64]:
-    """Mean numbers of pairs, as `Regularization` rounds them, of rows and items that have any.
-
-    Items without vectors of their own count for nothing, and so disturb no others.
-    """
-    seen = np.flatnonzero(~unseen_items(evidence, features))
-    evidence, features = evidence[:, seen], features[:, seen]
-    of_rows = np.concatenate([n_pairs(part, axis=1) for part in (evidence, features)])
-    of_items = n_pairs(evidence, axis=0) + n_pairs(features, axis=0)
-    return np.array([power_of_two(n[n > 0]).mean() for n in (of_rows, of_items)])
+def _typical_pairs(taken: csr_array) -> npt.NDArray[np.float64]:
+    """Mean numbers of pairs, as `Regularization` rounds them, of rows and items that have any."""
+    counts = n_pairs(taken, axis=1), n_pairs(taken, axis=0)
+    return np.array([power_of_two(n[n > 0]).mean() for n in counts])
 
 
 def _fitting_alpha(evidence: csr_array) -> float:

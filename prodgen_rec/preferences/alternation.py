@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +70,11 @@ def alternate(
     by_column = _groups(confidence.T.tocsr(), n_pairs(evidence, axis=0), regularization[1])
     by_row = _groups(confidence, n_pairs(evidence, axis=1), regularization[0])
     with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
+        solver = AlternatingLeastSquares(rows.shape[1]).solver
         for i in range(passes):
             start = time.monotonic()
-            _half_pass(by_row, rows, columns)
-            _half_pass(by_column, columns, rows)
+            _half_pass(solver, by_row, rows, columns)
+            _half_pass(solver, by_column, columns, rows)
             logger.info("ALS pass %d of %d: %.2f s", i + 1, passes, time.monotonic() - start)
 
 
@@ -82,8 +84,9 @@ def n_pairs(evidence: csr_array, axis: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _half_pass(groups: list[_Group], vectors: Vectors, others: Vectors) -> None:
-    solver: Any = AlternatingLeastSquares(vectors.shape[1]).solver
+def _half_pass(
+    solver: Callable[..., None], groups: list[_Group], vectors: Vectors, others: Vectors
+) -> None:
     for group in groups:
         part = vectors[group.rows]
         solver(group.confidence, part, others, group.regularization)
