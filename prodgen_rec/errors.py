@@ -18,7 +18,8 @@
     │   ├── DeliveryReplacedError      what was being read is gone; what is published is whole
     │   ├── LockHeldError              another process writes there
     │   ├── RunConflictError           a run of this name exists and is another one
-    │   └── NothingToPublishError      a run holds no rows
+    │   ├── NothingToPublishError      a run holds no rows
+    │   └── QualityGateError           a run was made, was found too bad, and was not published
     ├── TrainingDivergedError          the loss became NaN; the last good state is kept
     └── MissingExtraError (ImportError)  an optional dependency is not installed
 
@@ -92,6 +93,10 @@ class RunConflictError(DeliveryError):
 
 class NothingToPublishError(DeliveryError):
     """A run holds no rows."""
+
+
+class QualityGateError(DeliveryError):
+    """A run was made and not published: its quality is not what it should be."""
 
 
 class TrainingDivergedError(ProdgenError):

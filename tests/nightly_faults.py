@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas  # noqa: F401, ICN001 (pyarrow imports it, which would take its time in every child)
-from nightly_runs import USER, plan, rows, seen, tree, write
+from nightly_runs import USER, begun, rows, seen, sums, tree, write
 
-from prodgen_rec.nightly import Target, forget_user, latest, rollback, verify
+from prodgen_rec.nightly import forget_user, latest, rollback, verify
 
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 ERRORS = (
@@ -40,9 +40,9 @@ GOT_OVER = 4
 
 
 def half_of_27(place: Path) -> None:
-    with Target(place).run(**plan(27)) as run:
+    with begun(place, 27) as run:
         for index in (0, 1):
-            run.write_part(index, rows(27, index), n_in=5, refused={"no history": 1})
+            run.write_part(index, rows(27, index), **sums(index))
 
 
 ACTIONS: dict[str, tuple[list[Callable[[Path], Any]], Callable[[Path], Any], set[Any]]] = {

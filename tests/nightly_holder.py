@@ -8,11 +8,9 @@ from __future__ import annotations
 import signal
 import sys
 
-from nightly_runs import plan
-
-from prodgen_rec.nightly import Target
+from nightly_runs import begun
 
 if __name__ == "__main__":
-    with Target(sys.argv[1]).run(**plan(26)):
+    with begun(sys.argv[1], 26):
         print("holding", flush=True)
         signal.pause()

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from nightly_runs import N_PARTS, USER, expected, plan, rows, seen, tree, write
+from nightly_runs import N_PARTS, USER, USERS, begun, expected, rows, seen, sums, tree, write
 
 from prodgen_rec.errors import (
     DeliveryError,
@@ -26,7 +26,7 @@ from prodgen_rec.errors import (
     NothingToPublishError,
     RunConflictError,
 )
-from prodgen_rec.nightly import Target, forget_user, latest, rollback, verify
+from prodgen_rec.nightly import Target, forget_user, latest, part_of, rollback, verify
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -70,7 +70,7 @@ def test_the_manifest_says_what_there_is(place):
     part = written["parts"][1]
     assert part["sha256"] == hashlib.sha256(content).hexdigest()
     assert (part["n_bytes"], part["rows"]) == (len(content), 8)
-    assert part["users"] == ["U-1-0", "U-1-3"]
+    assert part["figures"] == {"mean": 0.25}
     assert written["counts"] == {"n_in": 15, "n_out": 12, "refused": {"no history": 3}}
     assert (written["seed"], written["settings"], written["kernel"]) == (1, {"n": 2}, "reference")
     assert written["versions"]["numpy"] == np.__version__
@@ -81,18 +81,19 @@ def test_the_manifest_says_what_there_is(place):
 
 def test_one_user_is_read_from_one_part(place):
     write(place, 26)
-    filesystem, root = fsspec.url_to_fs(place)
-    filesystem.rm_file(f"{root}/runs/2026-11-26/part-00002.parquet")
-    found = latest(place).of(USER, ["user_id", "rank"])
-    assert found.to_pydict() == {"user_id": [USER, USER], "rank": [1, 2]}
     assert len(latest(place).of("nobody")) == 0
     assert len(latest(place).of(7)) == 0
+    filesystem, root = fsspec.url_to_fs(place)
+    for index in (0, 2):
+        filesystem.rm_file(f"{root}/runs/2026-11-26/part-0000{index}.parquet")
+    found = latest(place).of(USER, ["user_id", "rank"])
+    assert found.to_pydict() == {"user_id": [USER, USER], "rank": [1, 2]}
 
 
 def test_ids_of_users_are_data_and_never_paths(place):
     users = ["../../x", "/etc/passwd", "a\0b", "u" * 300, "Ä", "A\u0308", "", "=1+1", "<script>"]
     for night, unwanted in enumerate(users, start=1):
-        with Target(place).run(**plan(night, n_parts=1)) as run:
+        with begun(place, night, n_parts=1) as run:
             run.write_part(0, pa.table({"user_id": sorted(users)}), n_in=len(users))
             run.publish(keep=1)
         assert latest(place).of(unwanted)["user_id"].to_pylist() == [unwanted]
@@ -143,7 +144,7 @@ def test_a_plan_that_cannot_be_kept_is_refused_before_anything_is_written(place,
     ],
 )
 def test_users_who_are_neither_in_the_rows_nor_refused_are_missed(place, n_in, refused, complaint):
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         with pytest.raises(InputError, match=complaint):
             run.write_part(0, rows(26, 0), n_in=n_in, refused=refused)
         assert run.missing == [0, 1, 2]
@@ -159,7 +160,7 @@ def test_users_who_are_neither_in_the_rows_nor_refused_are_missed(place, n_in, r
     ],
 )
 def test_rows_that_fit_no_run_are_refused(place, table, complaint):
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         run.write_part(1, rows(26, 1), n_in=4)
         with pytest.raises(InputError, match=complaint):
             run.write_part(0, table, n_in=4)
@@ -169,8 +170,8 @@ def test_rows_that_fit_no_run_are_refused(place, table, complaint):
 
 
 def test_users_refused_before_there_were_parts_are_counted(place):
-    with Target(place).run(**plan(26, n_parts=1)) as run:
-        run.write_part(0, rows(26, 0), n_in=5, refused={"no history": 1})
+    with begun(place, 26, n_parts=1) as run:
+        run.write_part(0, rows(26, 0), **sums(0))
         counts = run.publish(refused={"no history": 2, "bad id": 1}).counts
     assert counts.model_dump() == {
         "n_in": 8,
@@ -181,7 +182,7 @@ def test_users_refused_before_there_were_parts_are_counted(place):
 
 def test_a_run_with_missing_parts_is_not_published(place):
     write(place, 25)
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         run.write_part(1, rows(26, 1), n_in=4)
         with pytest.raises(
             DeliveryError, match=r"2 of 3 parts are missing, the first is part-00000"
@@ -193,7 +194,7 @@ def test_a_run_with_missing_parts_is_not_published(place):
 def test_an_empty_night_is_published_only_where_allowed(place):
     write(place, 25)
     for allow in (False, True):
-        with Target(place).run(**plan(26, n_parts=1)) as run:
+        with begun(place, 26, n_parts=1) as run:
             if run.missing:
                 run.write_part(0, rows(26, 0).slice(0, 0), n_in=2, refused={"no history": 2})
             if not allow:
@@ -215,7 +216,7 @@ def test_an_empty_night_is_published_only_where_allowed(place):
 def test_the_same_night_twice_changes_nothing(place):
     first = write(place, 26)
     before = tree(place)
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         assert run.is_complete
         assert run.missing == []
         assert run.publish() == first
@@ -224,14 +225,14 @@ def test_the_same_night_twice_changes_nothing(place):
 
 def test_parts_of_any_order_and_two_sittings_give_the_same_bytes(place, tmp_path):
     write(tmp_path / "unbroken", 26)
-    with Target(place).run(**plan(26)) as run:
-        run.write_part(2, rows(26, 2), n_in=5, refused={"no history": 1})
+    with begun(place, 26) as run:
+        run.write_part(2, rows(26, 2), **sums(2))
         pieces = [rows(26, 0).slice(0, 3), rows(26, 0).slice(3)]
-        run.write_part(0, pa.concat_tables(pieces), n_in=5, refused={"no history": 1})
+        run.write_part(0, pa.concat_tables(pieces), **sums(0))
     assert verify(place).unfinished == ("2026-11-26",)
     with pytest.raises(DeliveryError, match="nothing is published there, it holds no CURRENT"):
         latest(place)
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         assert run.missing == [1]
     write(place, 26)
     assert tree(place) == tree(tmp_path / "unbroken")
@@ -242,9 +243,9 @@ def test_parts_of_any_order_and_two_sittings_give_the_same_bytes(place, tmp_path
 )
 def test_only_verified_parts_are_kept(place, tmp_path, damage, caplog):
     write(tmp_path / "unbroken", 26)
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         for index in range(2):
-            run.write_part(index, rows(26, index), n_in=5, refused={"no history": 1})
+            run.write_part(index, rows(26, index), **sums(index))
     filesystem, root = fsspec.url_to_fs(place)
     what, _, how = damage.partition(" ")
     name = f"{root}/runs/2026-11-26/part-00001.{'json' if what == 'record' else 'parquet'}"
@@ -256,7 +257,7 @@ def test_only_verified_parts_are_kept(place, tmp_path, damage, caplog):
         filesystem.pipe_file(name, bytes(content))
     else:
         filesystem.pipe_file(f"{root}/runs/2026-11-26/.part-00002.parquet.x1.part", b"half")
-    with Target(place).run(**plan(26)) as run:
+    with begun(place, 26) as run:
         assert run.missing == ([2] if what == "left" else [1, 2])
     assert ("part 1 is computed again" in caplog.text) == (
         damage not in ("record gone", "left over")
@@ -266,7 +267,7 @@ def test_only_verified_parts_are_kept(place, tmp_path, damage, caplog):
 
 
 def test_an_unfinished_run_from_something_else_is_begun_anew(place, tmp_path, caplog):
-    with Target(place).run(**plan(26, seed=2, inputs="older")) as run:
+    with begun(place, 26, seed=2, inputs="older") as run:
         run.write_part(0, rows(25, 0), n_in=4)
     write(place, 26)
     assert "2026-11-26: begun anew, its inputs, seed changed" in caplog.text
@@ -294,7 +295,7 @@ def test_the_newest_runs_stay_and_always_the_published_one(place):
     write(place, 19, keep=1)
     assert seen(latest(place)) == (21, True)
     assert run_names(place) == ["2026-11-21", "2026-11-22"]
-    with Target(place).run(**plan(20)) as run:
+    with begun(place, 20) as run:
         run.write_part(0, rows(20, 0), n_in=4)
     write(place, 23, keep=1)
     assert run_names(place) == ["2026-11-23"]
@@ -339,9 +340,9 @@ def test_rolling_back_goes_from_run_to_run_and_stays_there(place):
 def test_a_forgotten_user_is_nowhere(place):
     for night in (24, 25, 26):
         write(place, night)
-    with Target(place).run(**plan(27)) as run:
+    with begun(place, 27) as run:
         for index in (0, 1):
-            run.write_part(index, rows(27, index), n_in=5, refused={"no history": 1})
+            run.write_part(index, rows(27, index), **sums(index))
     rollback(place)
     forgotten = forget_user(place, USER)
     assert forgotten.rows == {"2026-11-24": 2, "2026-11-25": 2, "2026-11-26": 2}
@@ -359,34 +360,45 @@ def test_a_forgotten_user_is_nowhere(place):
     assert verify(place).ok
     assert len(names(place)) == 1 + 3 * (1 + N_PARTS) + 3
     assert forget_user(place, USER).rows == {}
-    with Target(place).run(**plan(27)) as run:
+    with begun(place, 27) as run:
         assert run.missing == [1, 2]
 
 
 def test_forgetting_twice_rewrites_twice_and_the_night_stays_complete(place):
     write(place, 26)
     forget_user(place, USER)
-    forget_user(place, "U-1-0")
+    forget_user(place, USERS[1][0])
     manifest = write(place, 26)
     assert manifest.revision == 2
-    assert manifest.parts[1].users == ("U-1-1", "U-1-3")
+    assert manifest.parts[1].counts.refused == {"forgotten": 2, "no history": 1}
+    assert [part.figures for part in manifest.parts] == [{"mean": mean} for mean in (0, 0.25, 0.5)]
     assert [part.name for part in manifest.parts] == [
         "part-00000.parquet",
         "part-00001-2.parquet",
         "part-00002.parquet",
     ]
-    assert latest(place).table()["user_id"].to_pylist().count("U-1-0") == 0
+    assert set(latest(place).table()["user_id"].to_pylist()) == {
+        *USERS[0],
+        USERS[1][1],
+        USERS[1][3],
+        *USERS[2],
+    }
 
 
-def test_the_kind_of_an_id_does_not_matter_for_forgetting(place):
-    with Target(place).run(**plan(26, n_parts=1)) as run:
-        run.write_part(0, pa.table({"user_id": [7, 17]}), n_in=2)
+def test_the_kind_of_an_id_does_not_matter_for_reading_and_forgetting(place):
+    with begun(place, 26, n_parts=10) as run:
+        for index in run.missing:
+            table = pa.table({"user_id": [7, 17, 23]})
+            table = table.filter(part_of(table["user_id"], 10) == index)
+            run.write_part(index, table, n_in=len(table))
         run.publish()
+    assert [len(latest(place).of(user)) for user in (7, "7", "07", np.int32(23))] == [1, 1, 0, 1]
     assert forget_user(place, "17").rows == {"2026-11-26": 1}
     assert forget_user(place, "07").rows == {}
-    assert latest(place).table()["user_id"].to_pylist() == [7]
-    with pytest.raises(InputError, match="user id: ids must be int or str, these are double"):
-        forget_user(place, 7.5)
+    assert sorted(latest(place).table()["user_id"].to_pylist()) == [7, 23]
+    for action in (forget_user, lambda place, user: latest(place).of(user)):
+        with pytest.raises(InputError, match="user id: ids must be int or str, these are double"):
+            action(place, 7.5)
 
 
 def test_who_still_reads_a_run_that_went_is_told_so(place):
@@ -404,7 +416,7 @@ def test_who_still_reads_a_run_that_went_is_told_so(place):
 
 
 def test_a_second_writer_is_told_who_the_first_is(place):
-    with Target(place).run(**plan(26)):
+    with begun(place, 26):
         text = r"is being written by process \d+ on \S+, since \d{4}-.* UTC; wait until it is done"
         for action in (
             lambda: write(place, 27),
@@ -420,7 +432,7 @@ def test_a_second_writer_is_told_who_the_first_is(place):
 def test_the_lock_of_a_process_that_died(place, where, caplog):
     caplog.set_level(logging.WARNING)
     dead = {"host": "elsewhere", "pid": 4_194_304, "started": 1.5, "since": "2026-11-25T02:00:00Z"}
-    with Target(place).run(**plan(25)):
+    with begun(place, 25):
         owner = json.loads(tree(place)[".lock.json"])
     if where == "here":
         dead["host"] = owner["host"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from nightly_runs import USER, expected, seen, write
+from nightly_runs import USER, USERS, expected, point_at, seen, write
 
 from prodgen_rec._version import __version__
 from prodgen_rec.errors import (
@@ -50,9 +50,7 @@ def rewrite(place: Path, change: Callable[[dict[str, Any]], None]) -> None:
     text = json.dumps(values, sort_keys=True)
     values["seal"] = hashlib.sha256(text.encode()).hexdigest()
     (place / MANIFEST).write_text(json.dumps(values))
-    digest = hashlib.sha256((place / MANIFEST).read_bytes()).hexdigest()
-    current = Published.model_validate_json((place / "CURRENT").read_bytes())
-    (place / "CURRENT").write_text(current.model_copy(update={"manifest": digest}).text())
+    point_at(place, MANIFEST)
 
 
 def read(place: Path) -> pa.Table:
@@ -107,10 +105,7 @@ def test_a_newer_format_is_refused_with_the_version_that_reads_it(place, name, m
     newer = {"format": 2, "library": "7.3", "something": "new"}
     (place / name).write_text(json.dumps(newer))
     if model is Manifest:
-        digest = hashlib.sha256((place / name).read_bytes()).hexdigest()
-        current = Published.model_validate_json((place / "CURRENT").read_bytes())
-        changed = current.model_copy(update={"manifest": digest})
-        (place / "CURRENT").write_text(changed.text())
+        point_at(place, name)
     text = (
         rf"{name}: delivery format 2 was written by prodgen-rec 7\.3; this is {__version__}, which "
         r"reads up to format 1; upgrade with: pip install 'prodgen-rec>=7\.3'"
@@ -185,13 +180,37 @@ def test_a_manifest_that_was_not_published_is_refused(place):
 def test_a_manifest_that_contradicts_its_parts_is_found_by_verify(place):
     def change(values: dict[str, Any]) -> None:
         values["parts"][1]["rows"] = 7
-        values["parts"][2]["users"] = ["A", "B"]
+        values["parts"][2]["counts"].update(n_in=4, n_out=3)
+        values["counts"].update(n_in=14, n_out=11)
 
     rewrite(place, change)
     found = [(Path(problem.file).name, problem.what[:20]) for problem in verify(place).problems]
     assert found == [
-        ("part-00001.parquet", "has (rows, users, fi"),
-        ("part-00002.parquet", "has (rows, users, fi"),
+        ("part-00001.parquet", "has (rows, users) (8"),
+        ("part-00002.parquet", "has (rows, users) (8"),
+    ]
+
+
+def test_users_in_another_part_than_theirs_are_found_by_verify(place):
+    """Two parts change places, and whoever did it has put everything else right."""
+    files = [place / FOLDER / f"part-0000{index}.parquet" for index in (1, 2)]
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, reversed(contents), strict=True):
+        file.write_bytes(content)
+
+    def change(values: dict[str, Any]) -> None:
+        first, second = values["parts"][1:]
+        for key in ("sha256", "n_bytes"):
+            first[key], second[key] = second[key], first[key]
+
+    rewrite(place, change)
+    assert len(read(place)) == 24
+    assert [(Path(problem.file).name, problem.what) for problem in verify(place).problems] == [
+        (
+            f"part-0000{there}.parquet",
+            f"user '{USERS[part][0]}' belongs into part {part} of 3, not into part {there}",
+        )
+        for there, part in ((1, 2), (2, 1))
     ]
 
 

@@ -171,10 +171,10 @@ class PartRecord(Sealed):
         File of the part.
     rows, columns
         Number of rows; Arrow type of each column, by name.
-    users
-        First and last user id, in the order of ids; None where there are no rows.
     counts
         Of its users.
+    figures
+        JSON values that the maker of the part wants to be known, of its quality for instance.
     """
 
     format: int = FORMAT
@@ -183,8 +183,8 @@ class PartRecord(Sealed):
     sha256: Hash
     rows: NonNegativeInt
     columns: dict[str, str]
-    users: tuple[int, int] | tuple[str, str] | None
     counts: Counts
+    figures: dict[str, JsonValue]
 
 
 class Plan(Sealed):

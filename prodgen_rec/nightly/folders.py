@@ -147,6 +147,25 @@ class RunFolder:
             )
         return content
 
+    def check_size(self, record: PartRecord) -> None:
+        """Compare the length of a part with its record, without reading the part.
+
+        Raises
+        ------
+        DeliveryCorruptError
+            It is another one, or there is no such file.
+        """
+        try:
+            n_bytes = self.store.size(self.path(record.name))
+        except FileNotFoundError:
+            n_bytes = None
+        if n_bytes != record.n_bytes:
+            found = "is missing" if n_bytes is None else f"has {n_bytes} bytes"
+            raise DeliveryCorruptError(
+                f"{self.where(record.name)} {found}, {record.n_bytes} bytes were recorded; write "
+                "the part again, to the place of the run"
+            )
+
     def finished(self, n_parts: int) -> dict[int, PartRecord]:
         """Verified parts of an unfinished run; what is left of others is removed."""
         found = {}

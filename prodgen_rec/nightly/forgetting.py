@@ -26,6 +26,7 @@ from prodgen_rec.nightly.documents import (
 )
 from prodgen_rec.nightly.folders import RunFolder, adopt, recover, run_folders
 from prodgen_rec.nightly.locks import held
+from prodgen_rec.nightly.partition import part_of_user
 from prodgen_rec.nightly.stores import Store, store_of
 
 logger = logging.getLogger(__name__)
@@ -53,10 +54,10 @@ class Forgotten:
 def forget_user(place: Path | str, user_id: Any) -> Forgotten:
     """Remove a user's rows from every kept run, and prove it by reading everything again.
 
-    Parts with rows of the user are written anew under another name, then a manifest that names
-    them, then ``CURRENT`` if it names the run; only then do the old manifest and the old parts
-    go. Readers see the run as it was or as it will be, whole. Finished parts of an unfinished
-    run that hold the user are removed, and made again when that run goes on. Killed half-way,
+    The part that holds the user is written anew under another name, then a manifest that names
+    it, then ``CURRENT`` if it names the run; only then do the old manifest and the old part
+    go. Readers see the run as it was or as it will be, whole. A finished part of an unfinished
+    run that holds the user is removed, and made again when that run goes on. Killed half-way,
     it is called again. In the counts, the user moves from ``n_out`` to `forgotten`.
 
     What is removed are files of this target: not the events that the next run reads, not copies,
@@ -112,47 +113,40 @@ def _forget_in(folder: RunFolder, user_id: Any) -> int:
     if manifest is None:
         _forget_in_unfinished(folder, user_id)
         return 0
-    records = [_without(folder, manifest, index, user_id) for index in range(manifest.n_parts)]
-    n_rows = manifest.rows - sum(record.rows for record in records)
-    if n_rows:
-        n_users = sum(
-            old.counts.n_out - new.counts.n_out
-            for old, new in zip(manifest.parts, records, strict=True)
-        )
-        values = dict(manifest) | {
-            "revision": manifest.revision + 1,
-            "parts": tuple(records),
-            "counts": manifest.counts.without(n_users),
-        }
-        rewritten = built(Manifest, **values)
-        folder.write(rewritten.file_name, rewritten.text().encode())
-        adopt(folder, rewritten)
-    return n_rows
-
-
-def _without(folder: RunFolder, manifest: Manifest, index: int, user_id: Any) -> PartRecord:
-    """The record of a part without a user, which is written if the part holds it."""
-    record = manifest.parts[index]
-    if not parts.may_hold(record, user_id):
-        return record
-    table = _table(folder, record)
+    index = part_of_user(user_id, manifest.n_parts)
+    table = _table(folder, manifest.parts[index])
     kept = table.filter(pc.invert(parts.is_user(table, user_id)))
-    if len(kept) == len(table):
-        return record
-    name = part_name(index, manifest.revision + 1)
+    if len(kept) < len(table):
+        _rewrite(folder, manifest, index, kept)
+    return len(table) - len(kept)
+
+
+def _rewrite(folder: RunFolder, manifest: Manifest, index: int, kept: pa.Table) -> None:
+    """Put the rows that are left in the place of a part that has lost one user."""
+    before, revision = manifest.parts[index], manifest.revision + 1
+    name = part_name(index, revision)
     kept = parts.normalized(kept, name)
     content = parts.encode(kept)
+    refused = added(before.counts.refused, {FORGOTTEN: 1})
+    record = parts.record_of(name, content, kept, before.counts.n_in, refused, before.figures)
+    records = (*manifest.parts[:index], record, *manifest.parts[index + 1 :])
+    values = {"revision": revision, "parts": records, "counts": manifest.counts.without(1)}
+    rewritten = built(Manifest, **(dict(manifest) | values))
     folder.write(name, content)
-    refused = added(record.counts.refused, {FORGOTTEN: 1})
-    return parts.record_of(name, content, kept, record.counts.n_in, refused)
+    folder.write(rewritten.file_name, rewritten.text().encode())
+    adopt(folder, rewritten)
 
 
 def _forget_in_unfinished(folder: RunFolder, user_id: Any) -> None:
     plan = folder.plan()
-    for index, record in folder.finished(plan.n_parts if plan else 0).items():
-        if parts.may_hold(record, user_id) and _holds(_table(folder, record), user_id):
-            folder.remove([record_name(index), record.name])
-            logger.warning("%s held the user and is made again", folder.where(record.name))
+    if plan is None:
+        return
+    index = part_of_user(user_id, plan.n_parts)
+    # Files without a valid record go, too: workers may have left some that hold the user.
+    record = folder.finished(plan.n_parts).get(index)
+    if record and _holds(_table(folder, record), user_id):
+        folder.remove([record_name(index), record.name])
+        logger.warning("%s held the user and is made again", folder.where(record.name))
 
 
 def _table(folder: RunFolder, record: PartRecord) -> pa.Table:

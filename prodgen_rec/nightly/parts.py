@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 from prodgen_rec.columns import USER_ID
 from prodgen_rec.errors import DeliveryCorruptError, InputError
 from prodgen_rec.ids import as_id_array, like
-from prodgen_rec.nightly.documents import Counts, PartRecord, added
+from prodgen_rec.nightly.documents import Counts, PartRecord, added, built
+from prodgen_rec.nightly.partition import part_of
 
 _ROWS_PER_GROUP = 4096
 """Some megabytes of pictures: what a reader of one user has to decode."""
@@ -34,6 +36,16 @@ def normalized(table: pa.Table, what: str) -> pa.Table:
     users = as_id_array(table[USER_ID], what)
     table = table.set_column(table.column_names.index(USER_ID), USER_ID, users)
     return table.replace_schema_metadata(None).combine_chunks()
+
+
+def misplaced(table: pa.Table, index: int, n_parts: int) -> str | None:
+    """Says which user of a part belongs into another one, by `part_of`; None where none does."""
+    belongs = part_of(table[USER_ID], n_parts)
+    elsewhere = np.flatnonzero(belongs != index)
+    if not len(elsewhere):
+        return None
+    user, part = table[USER_ID][int(elsewhere[0])].as_py(), belongs[elsewhere[0]]
+    return f"user {user!r} belongs into part {part} of {n_parts}, not into part {index}"
 
 
 def encode(table: pa.Table) -> bytes:
@@ -57,32 +69,37 @@ def encode(table: pa.Table) -> bytes:
 
 
 def record_of(
-    name: str, content: bytes, table: pa.Table, n_in: int, refused: Mapping[str, int]
+    name: str,
+    content: bytes,
+    table: pa.Table,
+    n_in: int,
+    refused: Mapping[str, int],
+    figures: Mapping[str, Any],
 ) -> PartRecord:
     """What there is to say of a part.
 
     Raises
     ------
     InputError
-        Users who came in are neither in the rows nor refused.
+        Users who came in are neither in the rows nor refused, or JSON cannot hold a figure.
     """
-    users = table[USER_ID]
-    n_out = pc.count_distinct(users).as_py()
+    n_out = pc.count_distinct(table[USER_ID]).as_py()
     n_refused = sum(refused.values())
     if n_in != n_out + n_refused or any(n < 0 for n in refused.values()):
         raise InputError(
             f"{name}: {n_in} users in, {n_out} in the rows and {n_refused} refused "
             f"({dict(refused)}); every user must be in the rows or counted with a reason"
         )
-    return PartRecord(
+    return built(
+        PartRecord,
         name=name,
         n_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         rows=len(table),
         columns={field.name: str(field.type) for field in table.schema},
-        users=tuple(pc.min_max(users).as_py().values()) if len(table) else None,
         counts=Counts(n_in=n_in, n_out=n_out, refused=added(refused)),
-    ).sealed()
+        figures=dict(figures),
+    )
 
 
 def complaint(record: PartRecord, content: bytes) -> str | None:
@@ -125,13 +142,3 @@ def is_user(table: pa.Table, user_id: Any) -> pa.ChunkedArray:
     users = table[USER_ID]
     wanted = like(as_id_array([user_id], "user id"), pa.array([], users.type))
     return pc.fill_null(pc.equal(users, wanted[0]), False)
-
-
-def may_hold(record: PartRecord, user_id: Any) -> bool:
-    """Whether a user can be in a part, by its first and last one."""
-    if record.users is None:
-        return False
-    first, last = record.users
-    kind = pa.int64() if isinstance(first, int) else pa.string()
-    wanted = like(as_id_array([user_id], "user id"), pa.array([], kind))[0].as_py()
-    return wanted is not None and first <= wanted <= last

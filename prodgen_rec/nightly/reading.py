@@ -15,6 +15,7 @@ from prodgen_rec.errors import DeliveryCorruptError, DeliveryError, InputError
 from prodgen_rec.nightly import parts
 from prodgen_rec.nightly.documents import CURRENT, Manifest, manifest_name
 from prodgen_rec.nightly.folders import RunFolder, published
+from prodgen_rec.nightly.partition import part_of_user
 from prodgen_rec.nightly.stores import Store, store_of
 
 _PAUSES = (0.0, 0.01, 0.05, 0.2)
@@ -67,16 +68,11 @@ class Delivery:
     def of(self, user_id: Any, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of one user, none where the run does not hold it.
 
-        Only parts between whose first and last user it lies are read, which is one where users
-        were written in the order of their ids. Raises as `tables` does.
+        The one part is read that the user belongs into. Raises as `tables` does.
         """
         self._check(columns)
-        found = []
-        for index, record in enumerate(self.manifest.parts):
-            if parts.may_hold(record, user_id):
-                table = self._part(index)
-                found.append(table.filter(parts.is_user(table, user_id)))
-        rows = pa.concat_tables(found) if found else self._part(0).slice(0, 0)
+        table = self._part(part_of_user(user_id, self.manifest.n_parts))
+        rows = table.filter(parts.is_user(table, user_id))
         return rows if columns is None else rows.select(list(columns))
 
     def _part(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -115,7 +111,8 @@ def latest(place: Path | str) -> Delivery:
     >>> from prodgen_rec.nightly import Target
     >>> place = tempfile.mkdtemp()
     >>> plan = {"date": datetime.date(2026, 11, 26), "inputs": "bundle and events"}
-    >>> with Target(place).run("2026-11-26", **plan, n_parts=1) as run:
+    >>> with Target(place).writer() as writer:
+    ...     run = writer.begin("2026-11-26", **plan, n_parts=1)
     ...     run.write_part(0, pa.table({"user_id": [7, 7, 9], "rank": [1, 2, 1]}), n_in=2)
     ...     manifest = run.publish()
     >>> latest(place).of(7)["rank"].to_pylist()

@@ -37,6 +37,10 @@ class Store(ABC):
         """Content of a file; FileNotFoundError where there is none."""
 
     @abstractmethod
+    def size(self, name: str) -> int:
+        """Number of bytes of a file; FileNotFoundError where there is none."""
+
+    @abstractmethod
     def names(self, folder: str = "") -> list[str]:
         """Names of the files in and below a folder, relative to it, sorted."""
 
@@ -88,6 +92,10 @@ class LocalStore(Store):
     def read(self, name: str) -> bytes:
         """Content of a file."""
         return (self.root / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        """Number of bytes of a file."""
+        return (self.root / name).stat().st_size
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the files below a folder."""
@@ -143,9 +151,14 @@ class RemoteStore(Store):
         """Content of a file."""
         return bytes(self.filesystem.cat_file(self._path(name)))
 
+    def size(self, name: str) -> int:
+        """Number of bytes of a file."""
+        self.filesystem.invalidate_cache()  # others write here, too
+        return int(self.filesystem.info(self._path(name))["size"])
+
     def names(self, folder: str = "") -> list[str]:
         """Names of the files below a folder."""
-        self.filesystem.invalidate_cache()  # others write here, too
+        self.filesystem.invalidate_cache()
         top = self._path(folder)
         found = [str(path) for path in self.filesystem.find(top)]
         return sorted(path[len(top) :].lstrip("/") for path in found)

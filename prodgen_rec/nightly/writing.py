@@ -15,7 +15,6 @@ from prodgen_rec.errors import (
     NothingToPublishError,
     RunConflictError,
 )
-from prodgen_rec.nightly import parts
 from prodgen_rec.nightly.documents import (
     PLAN,
     Manifest,
@@ -35,17 +34,20 @@ from prodgen_rec.nightly.folders import (
     retain,
 )
 from prodgen_rec.nightly.stores import Store
+from prodgen_rec.nightly.workers import PartWriter
 
 logger = logging.getLogger(__name__)
 
 
 class Run:
-    """A run that is being written; `Target.run` gives it.
+    """A run that is being written; `Writer.begin` gives it.
 
     Attributes
     ----------
     plan
         What it is made from.
+    part_writer
+        Writes the files of its parts, in any process.
     finished
         Parts that need not be made again, by index; their hashes have been verified.
     """
@@ -53,6 +55,7 @@ class Run:
     def __init__(self, store: Store, plan: Plan) -> None:
         self._folder = RunFolder(store, plan.run_id)
         self.plan = plan
+        self.part_writer = PartWriter(self._folder, plan.n_parts)
         self._manifest = self._folder.manifest()
         self.finished: dict[int, PartRecord] = {}
         if self._manifest:
@@ -71,46 +74,58 @@ class Run:
         return [index for index in range(self.plan.n_parts) if index not in self.finished]
 
     def write_part(
-        self, index: int, table: pa.Table, *, n_in: int, refused: Mapping[str, int] | None = None
+        self,
+        index: int,
+        table: pa.Table,
+        *,
+        n_in: int,
+        refused: Mapping[str, int] | None = None,
+        figures: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a part. When this returns it outlives a kill and a power cut.
+        """Write a part here: `PartWriter.write`, and then `accept`; both say what is refused.
+
+        When this returns the part outlives a kill and a power cut.
+        """
+        self._check_missing(index)
+        record = self.part_writer.write(index, table, n_in=n_in, refused=refused, figures=figures)
+        self.accept(index, record)
+
+    def accept(self, index: int, record: PartRecord) -> None:
+        """Record a part that was written, so that it is finished and outlives a kill.
+
+        The bytes are not read again: that the file is there and as long as recorded is looked
+        at now, its hash when the run is taken up again and by every reader.
 
         Parameters
         ----------
         index
-            0 to n_parts - 1; in any order.
-        table
-            Rows, with a column ``user_id``, int64 or str. A user's rows belong into one part.
-            Users in the order of their ids, over all parts, make `Delivery.of` fast.
-        n_in
-            Users that this part was made for.
-        refused
-            How many of them have no rows, by reason.
+            One of the missing parts, in any order.
+        record
+            What `PartWriter.write` has returned, in whichever process.
 
         Raises
         ------
         InputError
-            The part is finished or not planned, users are neither in the rows nor refused, or
-            the columns are not those of the other parts.
+            The part is finished or not planned, the record is of another part, or the columns
+            are not those of the other parts.
+        DeliveryCorruptError
+            The file is not there, or is of another length.
         OSError
-            For instance a full disk; what is published and the finished parts are intact.
+            As for `PartWriter.write`.
         """
-        name = part_name(index)
-        if index not in self.missing:
+        self._check_missing(index)
+        if record.name != part_name(index):
             raise InputError(
-                f"{name}: expected one of the {len(self.missing)} missing parts of "
-                f"{self.plan.n_parts}; ask run.missing which they are"
+                f"part {index}: expected the record of {part_name(index)}, got that "
+                f"of {record.name}; pass what was returned for this part"
             )
-        table = parts.normalized(table, name)
-        content = parts.encode(table)
-        record = parts.record_of(name, content, table, n_in, refused or {})
         for other in self.finished.values():
             if other.columns != record.columns:
                 raise InputError(
-                    f"{name} has the columns {record.columns}, {other.name} has {other.columns}; "
-                    "all parts need the same"
+                    f"{record.name} has the columns {record.columns}, {other.name} has "
+                    f"{other.columns}; all parts need the same"
                 )
-        self._folder.write(name, content)
+        self._folder.check_size(record)
         self._folder.write(record_name(index), record.text().encode())
         self.finished[index] = record
 
@@ -162,6 +177,13 @@ class Run:
         self._folder.settle(self._manifest)
         retain(store, keep)
         return self._manifest
+
+    def _check_missing(self, index: int) -> None:
+        if index not in self.missing:
+            raise InputError(
+                f"{part_name(index)}: expected one of the {len(self.missing)} missing parts of "
+                f"{self.plan.n_parts}; ask run.missing which they are"
+            )
 
     def _go_back_to(self, manifest: Manifest) -> None:
         """Take up a run that is complete already."""
