@@ -68,7 +68,7 @@ class Target:
         >>> with target.writer() as writer:
         ...     run = writer.begin("2026-11-26", **plan)
         ...     for index in run.missing:
-        ...         rows = pa.table({"user_id": users, "rank": 1}).filter(belongs == index)
+        ...         rows = pa.table({"user_id": users, "rank": [1, 1, 1]}).filter(belongs == index)
         ...         run.write_part(index, rows, n_in=len(rows) + 1, refused={"no history": 1})
         ...     run.publish().counts
         Counts(n_in=5, n_out=3, refused={'no history': 2})
