@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -121,28 +121,53 @@ def _ids(parts: Sequence[Part], name: str) -> pa.DictionaryArray:
 
 
 def _id_type(parts: Sequence[Part], name: str) -> pa.DataType:
-    """Int64 or string, on which all sources that say anything agree.
+    """Int64 or string; see `IdKinds`."""
+    kinds = IdKinds(name)
+    for part in parts:
+        kinds.add(part)
+    return kinds.agreed()
+
+
+@dataclass
+class IdKinds:
+    """Int64 or string, on which all sources of a column of ids that say anything agree.
 
     Typed sources decide. Text without a type follows them, and must then be canonical where
     they are int64; alone, it is int64 when every one of its ids is canonical.
+
+    Parameters
+    ----------
+    column
+        Its name.
     """
-    kinds: dict[str, str] = {}
-    loose: dict[str, str] = {}
-    for part in parts:
-        ids = part.columns[name].dictionary
+
+    column: str
+    _typed: dict[str, str] = field(default_factory=dict)
+    _loose: dict[str, str] = field(default_factory=dict)
+
+    def add(self, part: Part) -> None:
+        """What the ids of a part say."""
+        ids = part.columns[self.column].dictionary
         if len(ids) == 0:
-            continue
-        if part.typed:
-            kinds.setdefault("int" if pa.types.is_integer(ids.type) else "str", part.source)
-        else:
-            inferred = infer_integers(ids).type
-            loose.setdefault("int" if pa.types.is_integer(inferred) else "str", part.source)
-    if "int" in kinds and "str" in loose:
-        kinds.setdefault("str", loose["str"])
-    if len(kinds) > 1:
-        raise EventsError(
-            f"column {name!r} holds int ids in {kinds['int']} and str ids in {kinds['str']}; "
-            "they must be of one type: convert one of the two and read again"
-        )
-    is_text = "str" in (kinds or loose)
-    return pa.string() if is_text else pa.int64()
+            return
+        kind = ids.type if part.typed else infer_integers(ids).type
+        found = self._typed if part.typed else self._loose
+        found.setdefault("int" if pa.types.is_integer(kind) else "str", part.source)
+
+    def agreed(self) -> pa.DataType:
+        """The type of all.
+
+        Raises
+        ------
+        EventsError
+            They do not agree; names two sources.
+        """
+        kinds = dict(self._typed)
+        if "int" in kinds and "str" in self._loose:
+            kinds.setdefault("str", self._loose["str"])
+        if len(kinds) > 1:
+            raise EventsError(
+                f"column {self.column!r} holds int ids in {kinds['int']} and str ids in "
+                f"{kinds['str']}; they must be of one type: convert one of the two and read again"
+            )
+        return pa.string() if "str" in (kinds or self._loose) else pa.int64()

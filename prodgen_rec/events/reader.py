@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from prodgen_rec.columns import (
     EVENT,
@@ -20,21 +19,17 @@ from prodgen_rec.columns import (
     ITEM_ID,
     OPTIONAL_EVENT_COLUMNS,
     QUANTITY,
-    RAW,
-    REASON,
-    ROW,
-    SOURCE,
     TIMESTAMP,
     USER_ID,
     how_to_map,
 )
 from prodgen_rec.errors import ConfigError, EventsError
-from prodgen_rec.events.assembly import QUARANTINE_SCHEMA, part_of, table_of
-from prodgen_rec.events.container import Events, ReadReport
+from prodgen_rec.events.account import Account
+from prodgen_rec.events.assembly import Part, part_of, table_of
+from prodgen_rec.events.container import Events
 from prodgen_rec.events.csv_source import CsvSource
 from prodgen_rec.events.duplicates import repeated
 from prodgen_rec.events.look_alikes import look_alikes
-from prodgen_rec.events.reasons import Reason
 from prodgen_rec.events.sources import (
     PARQUET_SUFFIXES,
     ParquetSource,
@@ -47,17 +42,6 @@ from prodgen_rec.events.weights import checked_weights
 
 _TOLERANCE: Final = timedelta(days=1)
 """How far a clock may run ahead of ours before its timestamps count as future."""
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    Reason.COLUMN_COUNT: "a row is one line, with as many values as the header has names",
-    Reason.INVALID_UTF8: "save the log as UTF-8",
-    Reason.UNREADABLE_TIMESTAMP: (
-        "expected datetimes, dates, ISO 8601 text, or seconds, ms, µs or ns since 1970"
-    ),
-    Reason.FUTURE_TIMESTAMP: (
-        "correct them at their source; in Python, read_events(now=…) says when the log ends"
-    ),
-}
 
 
 def read_events(
@@ -109,20 +93,33 @@ def read_events(
     if isinstance(source, Events):
         return source
     known = list(checked_weights(event_weights))
-    mapping = _checked_settings(columns, duplicates, max_bad_fraction)
-    latest = microseconds((now or datetime.now(UTC)) + _TOLERANCE)
-    parts = [
-        part_of(one, block, known, latest)
-        for one in _sources(source)
-        for block in one.blocks(_resolved(one, mapping))
-    ]
-    quarantine = pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *(p.quarantine for p in parts)])
-    n_good = sum(part.n_good for part in parts)
-    _refuse_bad_log(_label(source), n_good, quarantine, max_bad_fraction, known)
+    check_settings(duplicates, max_bad_fraction)
+    parts = list(checked_parts(source, columns, known, now))
+    account = Account(label_of(source))
+    for part in parts:
+        account.add(part)
+    account.refuse_bad_log(max_bad_fraction, known)
+    quarantine = pa.concat_tables([part.quarantine for part in parts])
     table = table_of(parts, known)
-    again = _repeats(table)
-    events = Events(table, quarantine, _report(table, int(again.sum()), quarantine))
+    again = repeats(table)
+    alike = {name: look_alikes(table[name].chunk(0).dictionary) for name in (USER_ID, ITEM_ID)}
+    report = account.report(int(again.sum()), alike)
+    events = Events(table, quarantine, report)
     return events.where(~again) if duplicates == "drop" else events
+
+
+def checked_parts(
+    source: Any,
+    columns: Mapping[str, str] | None,
+    known_events: Sequence[str],
+    now: datetime | None,
+) -> Iterator[Part]:
+    """The blocks of a log one after the other, checked; see `read_events`."""
+    mapping = _checked_mapping(columns)
+    latest = microseconds((now or datetime.now(UTC)) + _TOLERANCE)
+    for one in _sources(source):
+        for block in one.blocks(_resolved(one, mapping)):
+            yield part_of(one, block, known_events, latest)
 
 
 def _sources(source: Any) -> Iterator[Source]:
@@ -134,13 +131,12 @@ def _sources(source: Any) -> Iterator[Source]:
         yield ParquetSource(file) if is_parquet else CsvSource(file)
 
 
-def _label(source: Any) -> str:
+def label_of(source: Any) -> str:
+    """What errors call a log."""
     return fspath(source) if isinstance(source, str | PathLike) else type(source).__name__
 
 
-def _checked_settings(
-    columns: Mapping[str, str] | None, duplicates: str, max_bad_fraction: float
-) -> Mapping[str, str]:
+def _checked_mapping(columns: Mapping[str, str] | None) -> Mapping[str, str]:
     ours = (*EVENT_COLUMNS, *OPTIONAL_EVENT_COLUMNS)
     for name in columns or {}:
         if name not in ours:
@@ -148,11 +144,21 @@ def _checked_settings(
                 f"columns= maps {name!r}, which is not one of our columns: {', '.join(ours)}; "
                 "the keys are our names, the values the log's"
             )
+    return columns or {}
+
+
+def check_settings(duplicates: str, max_bad_fraction: float) -> None:
+    """Refuse what is no setting of a read.
+
+    Raises
+    ------
+    ConfigError
+        One is out of range.
+    """
     if duplicates not in ("keep", "drop"):
         raise ConfigError(f"duplicates is {duplicates!r}; expected 'keep' or 'drop'")
     if not 0 <= max_bad_fraction <= 1:
         raise ConfigError(f"max_bad_fraction is {max_bad_fraction}; expected 0 to 1")
-    return columns or {}
 
 
 def _resolved(source: Source, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -179,44 +185,7 @@ def _resolved(source: Source, mapping: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _refuse_bad_log(
-    label: str, n_good: int, quarantine: pa.Table, max_bad_fraction: float, known: Sequence[str]
-) -> None:
-    n_bad = quarantine.num_rows
-    n_rows = n_good + n_bad
-    if n_rows == 0:
-        raise EventsError(f"{label}: the log is empty; expected at least one event")
-    if n_good > 0 and n_bad <= max_bad_fraction * n_rows:
-        return
-    reason, count = next(iter(_counts(quarantine).items()))
-    example = quarantine.filter(pc.equal(quarantine[REASON], reason)).slice(0, 1).to_pylist()[0]
-    allowed = "no good row is left" if n_good == 0 else f"max_bad_fraction is {max_bad_fraction:g}"
-    remedy = _REMEDIES.get(reason, "repair the rows, or raise max_bad_fraction to leave them out")
-    if reason == Reason.UNKNOWN_EVENT:
-        remedy = f"known are {', '.join(known)}; name the log's own events in event_weights"
-    raise EventsError(
-        f"{label}: {n_bad:,} of {n_rows:,} rows are bad and {allowed}; most often: {reason} "
-        f"({count:,}), such as {example[SOURCE]} row {example[ROW]}: {example[RAW]}; {remedy}"
-    )
-
-
-def _counts(quarantine: pa.Table) -> dict[str, int]:
-    """Bad rows by reason, the most frequent first, equals by name."""
-    found = pc.value_counts(quarantine[REASON]).to_pylist()
-    return {
-        pair["values"]: pair["counts"]
-        for pair in sorted(found, key=lambda pair: (-pair["counts"], pair["values"]))
-    }
-
-
-def _report(table: pa.Table, n_duplicates: int, quarantine: pa.Table) -> ReadReport:
-    n_good, n_bad = table.num_rows, quarantine.num_rows
-    found = {name: look_alikes(table[name].chunk(0).dictionary) for name in (USER_ID, ITEM_ID)}
-    alike = {name: some for name, some in found.items() if some is not None}
-    return ReadReport(n_good + n_bad, n_good, n_bad, n_duplicates, _counts(quarantine), alike)
-
-
-def _repeats(table: pa.Table) -> npt.NDArray[np.bool_]:
+def repeats(table: pa.Table) -> npt.NDArray[np.bool_]:
     """Mask of the rows that repeat an earlier one in everything but the price."""
     codes = [table[name].chunk(0).indices.to_numpy() for name in (USER_ID, ITEM_ID, EVENT)]
     timestamps = table[TIMESTAMP].chunk(0).cast(pa.int64()).to_numpy()

@@ -145,6 +145,8 @@ class Fitted:
     def exemplars(self, codes: Codes) -> Exemplars | None:
         """Items from whose photos pictures can start, as far as they have what is asked for.
 
+        They are found once for each wish, because users are served a few at a time.
+
         Parameters
         ----------
         codes
@@ -154,6 +156,16 @@ class Fitted:
         -------
         None if no item that somebody took has all of it.
         """
+        key = codes.tobytes()
+        if key not in self._exemplars_found:
+            self._exemplars_found[key] = self._find_exemplars(codes)
+        return self._exemplars_found[key]
+
+    @cached_property
+    def _exemplars_found(self) -> dict[bytes, Exemplars | None]:
+        return {}
+
+    def _find_exemplars(self, codes: Codes) -> Exemplars | None:
         items, known = self.items.items, self.recommender.items_
         place = known.find(items.arrow)
         taken = self.recommender.interactions_.matrix > 0

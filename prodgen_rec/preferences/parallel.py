@@ -6,19 +6,27 @@ it sums in another order, and the last bits would depend on the machine.
 """
 
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
 Job = TypeVar("Job")
 
+_here = threading.local()
+"""Whether this thread is one of those that work."""
+
 
 def run_in_threads(
     task: Callable[[Job], None], jobs: Iterable[Job], n_threads: int | None = None
 ) -> None:
     """Call ``task`` on every job; the first exception is raised here.
+
+    A task that calls this function in its turn does those jobs itself, one after the other: all
+    CPUs have work already.
 
     Parameters
     ----------
@@ -29,9 +37,31 @@ def run_in_threads(
     n_threads
         At least 1; by default the number of CPUs.
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads or n_cpus()) as pool:
+    if getattr(_here, "works", False):
+        for job in jobs:
+            task(job)
+        return
+    with workers(n_threads) as pool:
         for _ in pool.map(task, jobs):
             pass
+
+
+@contextmanager
+def workers(n_threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads to give work to, one by default for each CPU.
+
+    When the block ends with an exception, what was not begun is not done.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        pool = ThreadPoolExecutor(n_threads or n_cpus(), initializer=_begin_to_work)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin_to_work() -> None:
+    _here.works = True
 
 
 def n_cpus() -> int:
