@@ -65,6 +65,22 @@ def hash_pairs(first: Hashes, second: Hashes) -> Hashes:
     return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
 
 
+def share_of(hashes: Hashes, n_shares: int) -> npt.NDArray[np.int64]:
+    """Which of n equal ranges of the hashes each one lies in, 0 to ``n_shares`` - 1.
+
+    The upper half of a hash is scaled without a division (Lemire, ACM TOMACS 2019).
+
+    Parameters
+    ----------
+    hashes
+        Shape (n,).
+    n_shares
+        1 to 2^32 - 1, so that 64 bits hold the product.
+    """
+    upper = hashes >> np.uint64(32)
+    return np.asarray((upper * np.uint64(n_shares)) >> np.uint64(32), np.int64)
+
+
 def uniform_of(hashes: Hashes) -> npt.NDArray[np.float64]:
     """Numbers between 0 and 1, neither of them included, one for each hash."""
     return np.asarray(((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)

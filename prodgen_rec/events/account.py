@@ -98,5 +98,6 @@ class Account:
             remedy = f"known are {known}; name the log's own events in event_weights"
         raise EventsError(
             f"{self.label}: {n_bad:,} of {n_rows:,} rows are bad and {allowed}; most often: "
-            f"{reason} ({count:,}), such as {example[SOURCE]} row {example[ROW]}: {example[RAW]}; {remedy}"
+            f"{reason} ({count:,}), such as {example[SOURCE]} row {example[ROW]}: {example[RAW]}; "
+            f"{remedy}"
         )

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
@@ -29,13 +28,12 @@ from prodgen_rec.events.duplicates import repeated
 from prodgen_rec.events.reader import check_settings, checked_parts, label_of
 from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.events.weights import checked_weights
-from prodgen_rec.hashing import Hashes, hash_ids
+from prodgen_rec.hashing import Hashes, hash_ids, share_of
 
 N_FILES: Final = 64
 """Files that a log is put into; bounds the memory of a share, and the files that are open."""
 
 _HASH: Final = "hash"
-_BITS: Final = np.uint64(32)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA: Final = pa.schema(
     [
@@ -47,19 +45,6 @@ _SCHEMA: Final = pa.schema(
         (QUANTITY, pa.float32()),
     ]
 )
-
-
-def share_of(hashes: Hashes, n_shares: int) -> npt.NDArray[np.int64]:
-    """Which of n equal ranges of hashes each hash lies in, 0 to n - 1.
-
-    Parameters
-    ----------
-    hashes
-        uint64 (n,), of `user_hashes`.
-    n_shares
-        1 to 2^31.
-    """
-    return ((hashes >> _BITS) * np.uint64(n_shares) >> _BITS).astype(np.int64)
 
 
 def user_hashes(user_ids: Any) -> Hashes:

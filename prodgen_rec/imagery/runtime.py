@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,15 @@ def _padded(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return rows
     padding = np.zeros((TILE - len(rows), *rows.shape[1:]), rows.dtype)
     return np.concatenate([rows, padding])
+
+
+def one_thread_per_operation() -> None:
+    """Let every operation work in one thread, for programs that call networks from several.
+
+    It is a setting of the process, and stays as it is where TensorFlow has computed before.
+    """
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,7 +36,6 @@ _MOST_KEPT = 4096
 """Sitters whose pictures are kept for the next users who share them."""
 
 Images = npt.NDArray[np.uint8]
-Latents = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -116,21 +115,15 @@ class Maker:
         From which ages of events count.
     sharing
         Who shares pictures.
-    decode
-        Turns latents into pictures, see `Personalizer.imagine`.
     encode
         Turns pictures into an Arrow array of bytes.
-    candidates
-        Raw ids of the items that may be recommended; all where None.
     """
 
     personalizer: Personalizer
     recipe: Recipe
     reference_time: datetime
     sharing: Sharing
-    decode: Callable[[Latents], Images]
     encode: Callable[[Images], pa.Array]
-    candidates: pa.Array | None = None
     _kept: dict[str, _Pictures] = field(default_factory=dict)
 
     def begin(self, events: Events, pool: Executor) -> PendingPart:
@@ -145,7 +138,7 @@ class Maker:
         return PendingPart(due.n_users, refused, blocks)
 
     def histories(self, events: Events) -> Interactions:
-        """Histories of the users who are due, in the order of their ids, on the items of the fit."""
+        """Histories of the users who are due, in the order of ids, on the items of the fit."""
         items, config = self.personalizer.recommender_.items_, self.personalizer.config
         if len(events) == 0:
             users, _ = events.indexed(columns.USER_ID)
@@ -167,12 +160,11 @@ class Maker:
     def rows(self, history: Interactions) -> tuple[pa.Table, quality.Figures]:
         """Rows of users, and figures of them."""
         recipe, n_users = self.recipe, history.n_users
-        lists = self.personalizer.recommend(
-            None, recipe.n_items, events=history, candidates=self.candidates, cold="popular"
-        )
+        lists = self.personalizer.recommend(None, recipe.n_items, events=history, cold="popular")
         pictures = self._pictures(history)
         is_cold = self.personalizer.is_cold(history)
         depth = max(recipe.n_items, recipe.n_pictures)
+        row = np.repeat(np.arange(n_users), depth)
         scores = lists[columns.SCORE].to_numpy()
 
         def per_item(values: pa.Array) -> pa.Array:
@@ -192,8 +184,8 @@ class Maker:
                 columns.IMAGE: per_picture(pictures.bytes),
                 columns.LOOKS_LIKE: per_picture(pictures.looks_like),
                 columns.SIMILARITY: per_picture(pictures.similarity),
-                columns.IS_COLD: pa.array(np.repeat(is_cold, depth)),
-                columns.SEED: pa.array(np.full(n_users * depth, recipe.seed, np.int64)),
+                columns.IS_COLD: pa.array(is_cold[row]),
+                columns.SEED: pa.array(np.full(len(row), recipe.seed, np.int64)),
             }
         )
         figures = {
@@ -207,14 +199,7 @@ class Maker:
 
     def _split(self, due: Interactions) -> tuple[Interactions, dict[str, int]]:
         """Histories of the users who are served, and how many are not, by reason."""
-        is_candidate = np.ones(due.n_items, np.bool_)
-        if self.candidates is not None:
-            is_candidate[:] = False
-            found = due.items.find(self.candidates)
-            is_candidate[found[found >= 0]] = True
-        before = np.append(0, np.cumsum(is_candidate[due.matrix.indices]))
-        n_left = is_candidate.sum() - np.diff(before[due.matrix.indptr])
-        too_few = n_left < self.recipe.n_items
+        too_few = due.n_items - np.diff(due.matrix.indptr) < self.recipe.n_items
         cold = self.personalizer.is_cold(due) & (self.recipe.cold == "refuse")
         served = due.for_users(due.users.arrow.filter(pa.array(~(too_few | cold))))
         return served, {COLD: int((cold & ~too_few).sum()), TOO_FEW: int(too_few.sum())}
@@ -246,7 +231,6 @@ class Maker:
             diversity=recipe.diversity,
             likeness=recipe.likeness,
             cold="popular",
-            decode=self.decode,
         )
         return _Pictures(
             self.encode(made.images),

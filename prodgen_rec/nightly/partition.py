@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prodgen_rec.errors import InputError
-from prodgen_rec.hashing import hash_ids
+from prodgen_rec.events.shards import user_hashes
+from prodgen_rec.hashing import share_of
 from prodgen_rec.ids import as_id_array
 
 _MOST = 10**9
-"""Parts that file names have room for; below 2^32, so that 64 bits hold the product below."""
+"""Parts that file names have room for."""
 
 
 def part_of(user_ids: Any, n_parts: int) -> npt.NDArray[np.int64]:
@@ -20,7 +21,6 @@ def part_of(user_ids: Any, n_parts: int) -> npt.NDArray[np.int64]:
 
     Part i of n is the range [i/n, (i + 1)/n) of the hashes: all parts are about as large, the
     same user lies in the same part every night, and twice as many parts halve each of them.
-    The upper half of the hash is scaled without a division (Lemire, ACM TOMACS 2019).
 
     Parameters
     ----------
@@ -46,8 +46,7 @@ def part_of(user_ids: Any, n_parts: int) -> npt.NDArray[np.int64]:
     """
     if not 1 <= n_parts <= _MOST:
         raise InputError(f"n_parts={n_parts}: expected 1 to {_MOST}; a part is a file")
-    upper = hash_ids(user_ids, seed=0) >> np.uint64(32)
-    return np.asarray((upper * np.uint64(n_parts)) >> np.uint64(32), np.int64)
+    return share_of(user_hashes(user_ids), n_parts)
 
 
 def part_of_user(user_id: Any, n_parts: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodgen_rec.nightly.documents import Manifest
+from prodgen_rec.nightly.documents import PartRecord
 
 Figures = dict[str, Any]
 
@@ -114,13 +114,15 @@ class Summary:
     figures: Figures
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Summary | None:
-        """That of a complete run; None where its maker recorded no such figures."""
-        parts = [part.figures for part in manifest.parts]
-        if not all("scores" in figures for figures in parts):
+    def of(cls, run_id: str, parts: Iterable[PartRecord]) -> Summary | None:
+        """That of the parts of a run; None where whoever made them recorded no such figures."""
+        parts = list(parts)
+        if not all("scores" in part.figures for part in parts):
             return None
-        counts = manifest.counts
-        return cls(manifest.run_id, counts.n_in, counts.n_out, added(parts))
+        n_in, n_out = (
+            sum(getattr(one.counts, name) for one in parts) for name in ("n_in", "n_out")
+        )
+        return cls(run_id, n_in, n_out, added(part.figures for part in parts))
 
 
 def of_pictures(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], ...]:

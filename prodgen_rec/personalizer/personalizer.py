@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -241,7 +242,6 @@ class Personalizer:
         likeness: float | None = None,
         conditions: Mapping[str, str] | None = None,
         cold: Cold = "error",
-        decode: Callable[[Vectors], npt.NDArray[np.uint8]] | None = None,
     ) -> Imagined:
         """Make n pictures for each user.
 
@@ -277,9 +277,6 @@ class Personalizer:
         cold
             Users without a usable history are an error, or get pictures of the shop's average
             taste.
-        decode
-            Turns latents float32 (n, latent_size) into uint8 pictures (n, size, size, 3) in place
-            of the image model, for instance faster and not to the last bit.
 
         Raises
         ------
@@ -316,7 +313,7 @@ class Personalizer:
                 SIMILARITY: drawn.similarity,
             }
         )
-        return Imagined(table, (decode or model.decode)(drawn.latents), drawn.n_rejected)
+        return Imagined(table, model.decode(drawn.latents), drawn.n_rejected)
 
     def illustrate(
         self, items: Iterable[Any] | None = None, *, seed: int = 0, guidance: float = 1.0
@@ -389,6 +386,18 @@ class Personalizer:
         learned = Fitted.load(path)
         personalizer = cls(learned.config, seed=learned.seed)
         personalizer._learned = learned
+        return personalizer
+
+    def drawing_with(self, image_model: ConditionalVAE) -> Self:
+        """The same personalizer, whose pictures another computation of its image model makes.
+
+        Parameters
+        ----------
+        image_model
+            With the weights of this one's, such as that of a faster kernel.
+        """
+        personalizer = type(self)(self.config, seed=self.seed)
+        personalizer._learned = replace(self._fitted(), image_model=image_model)
         return personalizer
 
     # Inside ----------------------------------------------------------------------------

@@ -1,0 +1,351 @@
+"""The nightly job: from a bundle and a log to a published run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from prodgen_rec.bundle import ABOUT
+from prodgen_rec.errors import (
+    ConfigError,
+    EventsError,
+    MissingExtraError,
+    NothingToPublishError,
+    QualityGateError,
+)
+from prodgen_rec.events import ReadReport
+from prodgen_rec.events.shards import ShardedEvents, sharded
+from prodgen_rec.events.sources import find_files
+from prodgen_rec.hashing import fingerprint
+from prodgen_rec.imagery.encoding import PictureEncoder
+from prodgen_rec.imagery.interrupts import terminable
+from prodgen_rec.nightly.documents import Manifest, Plan
+from prodgen_rec.nightly.local import make_parts
+from prodgen_rec.nightly.making import MadePart, Maker
+from prodgen_rec.nightly.quality import Summary
+from prodgen_rec.nightly.settings import NightlySettings
+from prodgen_rec.nightly.sharing import sharing_of
+from prodgen_rec.nightly.target import Target, Writer
+from prodgen_rec.nightly.writing import Run
+from prodgen_rec.personalizer import Personalizer
+from prodgen_rec.preferences.parallel import workers
+from prodgen_rec.storage import sha256, standing_folder
+
+if TYPE_CHECKING:
+    from prodgen_rec.imagery.kernels import Kernel
+
+logger = logging.getLogger(__name__)
+
+_N_TRIED = 256
+"""Users who are served to tell how long all will take."""
+
+
+class Watch(Protocol):
+    """Is told how the job goes on."""
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """What is being done."""
+
+    def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """How much of it is done; what it gives is called with the number just done."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would be.
+
+    Attributes
+    ----------
+    run_id
+        Its name.
+    n_users, n_parts
+        Users that are due, and parts.
+    n_pictures
+        Pictures that will be made, if nobody is refused.
+    kernel
+        What would compute and encode them.
+    pictures_per_second, bytes_per_user
+        Measured on some of the users.
+    log
+        Counts of the read.
+    """
+
+    run_id: str
+    n_users: int
+    n_parts: int
+    n_pictures: int
+    kernel: str
+    pictures_per_second: float
+    bytes_per_user: float
+    log: ReadReport
+
+    @property
+    def seconds(self) -> float:
+        """That making all parts will take, about."""
+        return self.n_pictures / self.pictures_per_second
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all parts, about."""
+        return round(self.bytes_per_user * self.n_users)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes
+    ----------
+    manifest
+        Of the run.
+    n_made
+        Parts that were made now; the others had been before.
+    seconds
+        Time by stage.
+    log
+        Counts of the read.
+    complaints
+        Of the gate, where they were accepted.
+    """
+
+    manifest: Manifest
+    n_made: int
+    seconds: dict[str, float]
+    log: ReadReport
+    complaints: list[str]
+
+
+def forecast(settings: NightlySettings, watch: Watch) -> Forecast:
+    """Say what a run would be; nothing is written.
+
+    Raises
+    ------
+    ProdgenError
+        What `run` would raise before it makes the first part.
+    """
+    with _night(settings, watch) as night:
+        n_shares = max(1, night.n_users // _N_TRIED)
+        with night.stage("trial", f"serving about {_N_TRIED} of the users"), workers() as pool:
+            events = night.log.share(0, n_shares)
+            night.maker.begin(events, pool).made()  # compiles what is compiled once
+            start = time.perf_counter()
+            made = night.maker.begin(events, pool).made()
+            seconds = time.perf_counter() - start
+        n_pictures = settings.recipe.n_pictures
+        return Forecast(
+            run_id=settings.name,
+            n_users=night.n_users,
+            n_parts=night.n_parts,
+            n_pictures=night.n_users * n_pictures,
+            kernel=night.kernel,
+            pictures_per_second=max(made.n_in, 1) * n_pictures / seconds,
+            bytes_per_user=made.table.nbytes / max(made.n_in, 1),
+            log=night.log.report,
+        )
+
+
+def run(settings: NightlySettings, watch: Watch) -> Outcome:
+    """Make a run and publish it, or go on with one that was interrupted.
+
+    Killed at any instant, the same call goes on where it stopped, and what it publishes is the
+    same to the byte. Called again after that, it changes nothing.
+
+    Raises
+    ------
+    ConfigError, BundleError, EventsError
+        Settings, bundle or log cannot be used; nothing was begun.
+    NothingToPublishError
+        Nobody is due, and an empty run is not allowed.
+    LockHeldError, RunConflictError, DeliveryError
+        See `Target.writer` and `Writer.begin`.
+    QualityGateError
+        All parts were made, and the run was not published.
+    KeyboardInterrupt
+        On Ctrl-C or SIGTERM; the same call goes on from the last finished part.
+    OSError
+        For instance a full disk; what is published is intact, and the same call goes on.
+    """
+    with terminable(), Target(settings.to).writer() as writer, _night(settings, watch) as night:
+        night.check_due()
+        night.go_on_with(writer.plan(settings.name))
+        delivery = writer.begin(
+            settings.name,
+            date=settings.date,
+            inputs=night.inputs,
+            n_parts=night.n_parts,
+            seed=settings.recipe.seed,
+            settings=settings.recipe.model_dump(mode="json"),
+            kernel=night.kernel,
+        )
+        n_missing = len(delivery.missing)
+        if n_missing:
+            _make(night, delivery)
+        complaints = [] if delivery.is_complete else _judged(settings, writer, delivery)
+        with night.stage("publishing", f"publishing run {settings.name}"):
+            manifest = delivery.publish(keep=settings.keep, allow_empty=settings.allow_empty)
+        return Outcome(manifest, n_missing, night.seconds, night.log.report, complaints)
+
+
+def _make(night: _Night, delivery: Run) -> None:
+    missing, planned = len(delivery.missing), delivery.plan.n_parts
+    n_users = round(night.n_users * missing / planned)
+    maker = night.maker
+    with (
+        night.stage("making", f"making {missing:,} of {planned:,} parts"),
+        night.watch.bar(n_users) as advance,
+    ):
+
+        def finished(index: int, made: MadePart) -> None:
+            advance(made.n_in)
+            about = {"run_id": delivery.plan.run_id, "part": index, "users": made.n_in}
+            logger.info("part %d is written", index, extra=about)
+
+        make_parts(maker, night.log, delivery, finished)
+
+
+def _judged(settings: NightlySettings, writer: Writer, delivery: Run) -> list[str]:
+    """What the gate says of a run that is to be published; an error unless that is accepted."""
+    published = writer.published()
+    before = None if published is None else Summary.of(published.run_id, published.parts)
+    made = Summary.of(delivery.plan.run_id, delivery.finished.values())
+    complaints = [] if made is None else settings.gate.complaints(made, before)
+    if complaints and not settings.accept:
+        raise QualityGateError(
+            f"run {settings.name} was made and not published: {'; '.join(complaints)}; look at its "
+            "parts, and publish it as it is by the same command with --accept"
+        )
+    return complaints
+
+
+@dataclass(eq=False)
+class _Night:
+    """What a run is made from, as far as it was needed.
+
+    Attributes
+    ----------
+    settings, watch
+        As given.
+    seconds
+        Time by stage.
+    """
+
+    settings: NightlySettings
+    watch: Watch
+    seconds: dict[str, float] = field(default_factory=dict)
+    personalizer: Personalizer = field(init=False)
+    log: ShardedEvents = field(init=False)
+    inputs: str = field(init=False)
+    n_users: int = field(init=False)
+    _asked: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = self.settings.kernel
+
+    @contextmanager
+    def stage(self, name: str, text: str) -> Iterator[None]:
+        """Time a stage, and say what is being done."""
+        start = time.perf_counter()
+        with self.watch.step(text):
+            yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @property
+    def n_parts(self) -> int:
+        """Parts of the run."""
+        return self.settings.recipe.n_parts(self.n_users)
+
+    def check_due(self) -> None:
+        """Refuse a night without users."""
+        if self.n_users or self.settings.allow_empty:
+            return
+        since = self.settings.recipe.since
+        raise NothingToPublishError(
+            f"{self.settings.events}: no user has an event since {since}, the newest is of "
+            f"{self.log.newest}; what is published stays; see whether the events arrived, or allow "
+            "an empty run"
+        )
+
+    def go_on_with(self, before: Plan | None) -> None:
+        """Compute with what a run was begun with, where that is here."""
+        if before is not None and self.settings.kernel == "auto":
+            self._asked = before.kernel.split(" ")[0]
+
+    @cached_property
+    def _drawing(self) -> Kernel:
+        from prodgen_rec.imagery.kernels import kernel_of
+        from prodgen_rec.imagery.runtime import one_thread_per_operation
+
+        with self.stage("kernel", "starting the image model"):
+            one_thread_per_operation()
+            model = self.personalizer.image_model_
+            try:
+                return kernel_of(model, self._asked)
+            except (ConfigError, MissingExtraError):
+                if self.settings.kernel != "auto":
+                    raise
+                return kernel_of(model, "auto")
+
+    @cached_property
+    def _encoder(self) -> PictureEncoder:
+        recipe = self.settings.recipe
+        return PictureEncoder(recipe.image_format, recipe.image_quality)
+
+    @property
+    def kernel(self) -> str:
+        """What computes and encodes pictures."""
+        return f"{self._drawing.name}, {self._encoder.name}"
+
+    @cached_property
+    def maker(self) -> Maker:
+        """Serves users."""
+        personalizer = self.personalizer.drawing_with(self._drawing.model)
+        return Maker(
+            personalizer,
+            self.settings.recipe,
+            self.log.newest,
+            sharing_of(self.settings.recipe, personalizer),
+            self._encoder.encode,
+        )
+
+
+@contextmanager
+def _night(settings: NightlySettings, watch: Watch) -> Iterator[_Night]:
+    """Open a bundle and read a log, which stays on disk until the block ends."""
+    night = _Night(settings, watch)
+    with ExitStack() as stack:
+        with night.stage("bundle", f"opening {settings.bundle}"):
+            about = sha256(standing_folder(settings.bundle) / ABOUT)
+            night.personalizer = Personalizer.load(settings.bundle)
+        with night.stage("log", f"reading {settings.events}"):
+            files = _hashes(settings.events)
+            night.log = stack.enter_context(
+                sharded(
+                    settings.events,
+                    columns=settings.columns,
+                    event_weights=night.personalizer.config.event_weights,
+                    max_bad_fraction=settings.max_bad_fraction,
+                    folder=settings.scratch,
+                )
+            )
+            if _hashes(settings.events) != files:
+                raise EventsError(
+                    f"{settings.events} was changed while it was being read; run again when its "
+                    "writer is done"
+                )
+            night.n_users = night.log.n_users(settings.recipe.since)
+        watch.say(f"  {night.log.report}")
+        night.inputs = fingerprint(about, *files, repr(sorted(settings.columns.items())))
+        yield night
+
+
+def _hashes(source: str) -> list[str]:
+    """SHA-256 of each file of a log."""
+    return [sha256(file) for file in find_files(source)]
