@@ -17,13 +17,15 @@ app = typer.Typer(
     help="From shop behaviour logs to recommendations and personalized product pictures.\n\n"
     "Start with `prodgen-rec demo`, which makes a small shop and runs everything on it. On your "
     "own shop: `inspect` the log, `tune` if you like, `fit` once, then `recommend` and `imagine` "
-    "for users, `evaluate` on held-out events, `gallery` to look at the pictures.",
+    "for users, `evaluate` on held-out events, `gallery` to look at the pictures. Every "
+    "night: `nightly` for all users, `delivery` for what it has published.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Exit codes: 0 done, 2 wrong usage, 3 refused input, 4 bundle, 5 training diverged, "
-    "6 something is not installed, 7 files or disk, 130 interrupted.",
+    "6 something is not installed, 7 files or disk, 8 nothing to do, 9 quality gate, 10 another "
+    "process writes there, 11 delivery, 130 interrupted.",
 )
 
 
@@ -79,7 +81,9 @@ for _command in (
     commands.illustrate,
     commands.evaluate,
     commands.gallery,
+    commands.nightly,
     commands.demo,
     commands.doctor,
 ):
     app.command()(_command)
+app.add_typer(commands.delivery, name="delivery")

@@ -13,18 +13,26 @@ from typing import Any
 
 from prodgen_rec.errors import (
     BundleError,
+    DeliveryError,
+    LockHeldError,
     MissingExtraError,
+    NothingToPublishError,
     ProdgenError,
+    QualityGateError,
     TrainingDivergedError,
 )
 
 NOT_INSTALLED = 6
 """Exit code where a package is missing."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it, and after a SIGTERM while a model is trained."""
+"""Exit code after Ctrl-C, as shells have it, and after a SIGTERM to a training or nightly run."""
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (BundleError, 4),
+    (NothingToPublishError, 8),
+    (QualityGateError, 9),
+    (LockHeldError, 10),
+    (DeliveryError, 11),
     (TrainingDivergedError, 5),
     (MissingExtraError, NOT_INSTALLED),
     (ProdgenError, 3),
@@ -116,7 +124,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return (
             "interrupted; no file was left half-written; the same command again starts over, "
-            "but fit and tune go on where they stopped"
+            "but fit, tune and nightly go on where they stopped"
         )
     if not isinstance(error, OSError) or isinstance(error, ProdgenError):
         return str(error)

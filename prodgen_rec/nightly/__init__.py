@@ -1,6 +1,12 @@
-"""Nightly runs: written part by part, published in one step, read whole.
+"""Nightly runs: made by users, written part by part, published in one step, read whole.
 
-In the order of a run's life:
+The job, from a bundle and a log to a published run:
+
+- `NightlySettings`: what it needs to know; a `Recipe` of how users are served, a quality `Gate`.
+- `forecast`: says what a run would be: a `Forecast`.
+- `run`: makes it, or goes on with it, and publishes it: an `Outcome`.
+
+What it stands on, in the order of a run's life:
 
 - `Target`: the place that runs are published to; `Target.writer` locks it.
 - `Writer`: knows what lies there, and begins a run or goes on with it.
@@ -15,6 +21,9 @@ In the order of a run's life:
 What is promised where, see docs/decisions/22.
 """
 
+from typing import TYPE_CHECKING
+
+from prodgen_rec._lazy import lazily
 from prodgen_rec.nightly.documents import Counts, Manifest
 from prodgen_rec.nightly.forgetting import Forgotten, forget_user
 from prodgen_rec.nightly.partition import part_of
@@ -24,19 +33,43 @@ from prodgen_rec.nightly.verification import Verification, verify
 from prodgen_rec.nightly.workers import PartWriter
 from prodgen_rec.nightly.writing import Run
 
+if TYPE_CHECKING:
+    from prodgen_rec.nightly.job import Forecast, Outcome, forecast, run
+    from prodgen_rec.nightly.quality import Gate
+    from prodgen_rec.nightly.recipe import Recipe
+    from prodgen_rec.nightly.settings import NightlySettings
+
+# Who reads what was published loads nothing of what makes it.
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "job": ["Forecast", "Outcome", "forecast", "run"],
+        "quality": ["Gate"],
+        "recipe": ["Recipe"],
+        "settings": ["NightlySettings"],
+    },
+)
+
 __all__ = [
     "Counts",
     "Delivery",
+    "Forecast",
     "Forgotten",
+    "Gate",
     "Manifest",
+    "NightlySettings",
+    "Outcome",
     "PartWriter",
+    "Recipe",
     "Run",
     "Target",
     "Verification",
     "Writer",
+    "forecast",
     "forget_user",
     "latest",
     "part_of",
     "rollback",
+    "run",
     "verify",
 ]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 from prodgen_rec.bundle import ABOUT
 from prodgen_rec.errors import (
-    ConfigError,
     EventsError,
-    MissingExtraError,
     NothingToPublishError,
     QualityGateError,
 )
@@ -24,7 +23,7 @@ from prodgen_rec.events.sources import find_files
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.encoding import PictureEncoder
 from prodgen_rec.imagery.interrupts import terminable
-from prodgen_rec.nightly.documents import Manifest, Plan
+from prodgen_rec.nightly.documents import Manifest
 from prodgen_rec.nightly.local import make_parts
 from prodgen_rec.nightly.making import MadePart, Maker
 from prodgen_rec.nightly.quality import Summary
@@ -37,7 +36,7 @@ from prodgen_rec.preferences.parallel import workers
 from prodgen_rec.storage import sha256, standing_folder
 
 if TYPE_CHECKING:
-    from prodgen_rec.imagery.kernels import Kernel
+    from prodgen_rec.imagery import ConditionalVAE
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +55,27 @@ class Watch(Protocol):
 
     def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """How much of it is done; what it gives is called with the number just done."""
+
+    def load_networks(self) -> None:
+        """TensorFlow is about to be loaded, which takes seconds and may write to the terminal."""
+
+
+class Silence:
+    """Tells nobody."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
+
+    def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Nothing."""
+        return nullcontext(lambda n: None)
+
+    def load_networks(self) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ class Outcome:
     complaints: list[str]
 
 
-def forecast(settings: NightlySettings, watch: Watch) -> Forecast:
+def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
     """Say what a run would be; nothing is written.
 
     Raises
@@ -131,7 +151,7 @@ def forecast(settings: NightlySettings, watch: Watch) -> Forecast:
     ProdgenError
         What `run` would raise before it makes the first part.
     """
-    with _night(settings, watch) as night:
+    with _night(settings, watch or Silence()) as night:
         n_shares = max(1, night.n_users // _N_TRIED)
         with night.stage("trial", f"serving about {_N_TRIED} of the users"), workers() as pool:
             events = night.log.share(0, n_shares)
@@ -152,7 +172,7 @@ def forecast(settings: NightlySettings, watch: Watch) -> Forecast:
         )
 
 
-def run(settings: NightlySettings, watch: Watch) -> Outcome:
+def run(settings: NightlySettings, watch: Watch | None = None) -> Outcome:
     """Make a run and publish it, or go on with one that was interrupted.
 
     Killed at any instant, the same call goes on where it stopped, and what it publishes is the
@@ -173,9 +193,12 @@ def run(settings: NightlySettings, watch: Watch) -> Outcome:
     OSError
         For instance a full disk; what is published is intact, and the same call goes on.
     """
-    with terminable(), Target(settings.to).writer() as writer, _night(settings, watch) as night:
+    with (
+        terminable(),
+        Target(settings.to).writer() as writer,
+        _night(settings, watch or Silence()) as night,
+    ):
         night.check_due()
-        night.go_on_with(writer.plan(settings.name))
         delivery = writer.begin(
             settings.name,
             date=settings.date,
@@ -244,10 +267,6 @@ class _Night:
     log: ShardedEvents = field(init=False)
     inputs: str = field(init=False)
     n_users: int = field(init=False)
-    _asked: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._asked = self.settings.kernel
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
@@ -273,25 +292,15 @@ class _Night:
             "an empty run"
         )
 
-    def go_on_with(self, before: Plan | None) -> None:
-        """Compute with what a run was begun with, where that is here."""
-        if before is not None and self.settings.kernel == "auto":
-            self._asked = before.kernel.split(" ")[0]
-
     @cached_property
-    def _drawing(self) -> Kernel:
-        from prodgen_rec.imagery.kernels import kernel_of
+    def _drawing(self) -> tuple[str, ConditionalVAE]:
+        """Name of what computes the pictures, and the image model that it computes."""
+        self.watch.load_networks()
         from prodgen_rec.imagery.runtime import one_thread_per_operation
 
         with self.stage("kernel", "starting the image model"):
             one_thread_per_operation()
-            model = self.personalizer.image_model_
-            try:
-                return kernel_of(model, self._asked)
-            except (ConfigError, MissingExtraError):
-                if self.settings.kernel != "auto":
-                    raise
-                return kernel_of(model, "auto")
+            return f"tensorflow-float32 {version('tensorflow')}", self.personalizer.image_model_
 
     @cached_property
     def _encoder(self) -> PictureEncoder:
@@ -301,12 +310,12 @@ class _Night:
     @property
     def kernel(self) -> str:
         """What computes and encodes pictures."""
-        return f"{self._drawing.name}, {self._encoder.name}"
+        return f"{self._drawing[0]}, {self._encoder.name}"
 
     @cached_property
     def maker(self) -> Maker:
         """Serves users."""
-        personalizer = self.personalizer.drawing_with(self._drawing.model)
+        personalizer = self.personalizer.drawing_with(self._drawing[1])
         return Maker(
             personalizer,
             self.settings.recipe,
@@ -322,8 +331,8 @@ def _night(settings: NightlySettings, watch: Watch) -> Iterator[_Night]:
     night = _Night(settings, watch)
     with ExitStack() as stack:
         with night.stage("bundle", f"opening {settings.bundle}"):
-            about = sha256(standing_folder(settings.bundle) / ABOUT)
             night.personalizer = Personalizer.load(settings.bundle)
+            about = sha256(standing_folder(settings.bundle) / ABOUT)
         with night.stage("log", f"reading {settings.events}"):
             files = _hashes(settings.events)
             night.log = stack.enter_context(

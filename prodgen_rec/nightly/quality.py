@@ -81,7 +81,7 @@ class Gate(BaseModel):
         )
         yield (
             "the share of refused users",
-            1 - made.n_out / max(made.n_in, 1),
+            (made.n_in - made.n_out) / max(made.n_in, 1),
             "at most",
             self.max_refused,
             "max_refused",
@@ -127,9 +127,9 @@ class Summary:
 
 def of_pictures(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], ...]:
     """Whether a picture is in one color, and whether in black and white alone, bool (n,) each."""
-    some = images[:, ::_EVERY, ::_EVERY].reshape(len(images), -1)
-    flat = some.std(axis=1) < _FLAT
-    clipped = ((some == 0) | (some == 255)).mean(axis=1) > _CLIPPED
+    some = images[:, ::_EVERY, ::_EVERY]
+    flat = some.std(axis=(1, 2, 3)) < _FLAT
+    clipped = ((some == 0) | (some == 255)).mean(axis=(1, 2, 3)) > _CLIPPED
     return flat, clipped
 
 

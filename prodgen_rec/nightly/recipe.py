@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
+from prodgen_rec.imagery.encoding import ImageFormat
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -50,7 +52,7 @@ class Recipe(BaseModel):
     n_personas: PositiveInt = 1000
     since: AwareDatetime | None = None
     users_per_part: PositiveInt = 1000
-    image_format: Literal["jpeg", "webp", "png"] = "jpeg"
+    image_format: ImageFormat = "jpeg"
     image_quality: Annotated[int, Field(ge=1, le=100)] | None = None
 
     def n_parts(self, n_users: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt, ValidationError
 from pydantic_settings import (
@@ -50,9 +50,6 @@ class NightlySettings(BaseSettings):
         How users are served.
     gate
         What a run must not exceed to be published.
-    kernel
-        What computes the pictures, see `prodgen_rec.imagery.kernels`; ``auto`` takes the fastest
-        one here, and what a run was begun with when that goes on.
     columns
         The log's own names of columns by ours.
     max_bad_fraction
@@ -79,7 +76,6 @@ class NightlySettings(BaseSettings):
     run_id: RunId | None = None
     recipe: Recipe = Recipe()
     gate: Gate = Gate()
-    kernel: Literal["auto", "tensorflow-float32", "openvino-float32", "openvino-bf16"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
     max_bad_fraction: Share = 0.05
     keep: PositiveInt = 7

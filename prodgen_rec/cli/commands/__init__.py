@@ -7,8 +7,10 @@ so what they need beside options is imported where it is called.
 from prodgen_rec.cli.commands.from_bundle import explain, illustrate, imagine, recommend
 from prodgen_rec.cli.commands.from_log import fit, inspect, tune
 from prodgen_rec.cli.commands.judging import demo, doctor, evaluate, gallery
+from prodgen_rec.cli.commands.operating import delivery, nightly
 
 __all__ = [
+    "delivery",
     "demo",
     "doctor",
     "evaluate",
@@ -18,6 +20,7 @@ __all__ = [
     "illustrate",
     "imagine",
     "inspect",
+    "nightly",
     "recommend",
     "tune",
 ]

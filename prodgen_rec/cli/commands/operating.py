@@ -1,0 +1,197 @@
+"""Commands for operations: the nightly run, and what it delivers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prodgen_rec.cli import options
+from prodgen_rec.cli.console import Reporter
+
+Place = Annotated[
+    str, typer.Argument(help="Where runs are published: a folder or a URL.", metavar="PLACE")
+]
+
+
+def nightly(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML or JSON file of settings, named as in `NightlySettings`; what is given here "
+            "and in the environment comes before it.",
+            show_default="none",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Bundle: a folder that `fit` wrote.", show_default="the settings'"),
+    ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            help="Whole histories of the users to serve: a CSV or Parquet file, a folder of them, "
+            "or a glob.",
+            metavar="PATH",
+            show_default="the settings'",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Where runs are published: a folder, or any URL that fsspec understands.",
+            metavar="PLACE",
+            show_default="the settings'",
+        ),
+    ] = None,
+    date: Annotated[
+        datetime | None,
+        typer.Option(help="The night.", formats=["%Y-%m-%d"], show_default="today, UTC"),
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the run.", show_default="the date")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Serve only users with an event at this time or after it, UTC; their whole "
+            "history counts.",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            show_default="all",
+        ),
+    ] = None,
+    n_items: Annotated[
+        int | None,
+        typer.Option(help="Recommended items per user.", min=1, show_default="4"),
+    ] = None,
+    n_pictures: Annotated[
+        int | None, typer.Option(help="Pictures per user.", min=1, show_default="4")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed gives the same pictures.", min=0, show_default="0"),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="Runs that are kept.", min=1, show_default="7")
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Publish whatever the quality gate says.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Publish a run without users.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what the run would be, and how long it would take; no more."
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    r"""Make pictures for all users of a log, and publish them in one step.
+
+    Killed at any instant, the same command goes on where it stopped, and readers see the last run
+    or this one, whole. Run again when it is done, it changes nothing.
+
+    Exit codes beside the usual ones: 8 nobody is due, 9 the quality gate holds the run back,
+    10 another process writes there, 11 what is published there cannot be used.
+
+    Example:
+
+        prodgen-rec nightly --bundle shop.bundle --events log.csv --to pictures/
+    """
+    from prodgen_rec.cli import operating
+
+    recipe = {
+        "since": since.replace(tzinfo=UTC) if since else None,
+        "n_items": n_items,
+        "n_pictures": n_pictures,
+        "seed": seed,
+    }
+    given = {
+        "bundle": bundle,
+        "events": events,
+        "to": to,
+        "date": date.date() if date else None,
+        "run_id": run_id,
+        "recipe": {name: value for name, value in recipe.items() if value is not None} or None,
+        "keep": keep,
+        "accept": accept or None,
+        "allow_empty": allow_empty or None,
+    }
+    report = Reporter(as_json=as_json, quiet=quiet)
+    settings = operating.settings(config, {k: v for k, v in given.items() if v is not None})
+    work = operating.forecast if dry_run else operating.nightly
+    report.result(*work(settings, report))
+
+
+delivery = typer.Typer(
+    help="Look at what nightly runs have published, verify it, go back, forget a user.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@delivery.command()
+def show(place: Place, as_json: options.AsJson = False) -> None:
+    """Say which runs there are, and which one is published.
+
+    Example:
+
+        prodgen-rec delivery show pictures/
+    """
+    from prodgen_rec.cli import operating
+
+    Reporter(as_json=as_json).result(*operating.show(place))
+
+
+@delivery.command()
+def verify(place: Place, as_json: options.AsJson = False) -> None:
+    """Compare all that lies there with what was written; exit code 11 where they differ.
+
+    Example:
+
+        prodgen-rec delivery verify pictures/
+    """
+    from prodgen_rec.cli import operating
+
+    Reporter(as_json=as_json).result(*operating.verify(place))
+
+
+@delivery.command()
+def rollback(
+    place: Place,
+    to: Annotated[
+        str | None, typer.Option(help="Name of the run.", show_default="the one before")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Publish an older run again, after verifying it.
+
+    Example:
+
+        prodgen-rec delivery rollback pictures/
+    """
+    from prodgen_rec.cli import operating
+
+    Reporter(as_json=as_json).result(*operating.rollback(place, to))
+
+
+@delivery.command()
+def forget_user(
+    place: Place,
+    user: Annotated[str, typer.Option(help="Id of the user.", metavar="ID")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Remove a user from every kept run, and prove it by reading all of them again.
+
+    Example:
+
+        prodgen-rec delivery forget-user pictures/ --user user-00001
+    """
+    from prodgen_rec.cli import operating
+
+    Reporter(as_json=as_json).result(*operating.forget_user(place, user))
