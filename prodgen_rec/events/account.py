@@ -54,6 +54,12 @@ class Account:
                 of_reason = part.quarantine.filter(pc.equal(part.quarantine[REASON], reason))
                 self._examples[reason] = of_reason.slice(0, 1).to_pylist()[0]
 
+    def merge(self, other: Account) -> None:
+        """Add the counts of what follows in the log."""
+        self.n_good += other.n_good
+        self._reasons.update(other._reasons)
+        self._examples = other._examples | self._examples
+
     @property
     def n_bad(self) -> int:
         """Rows in quarantine."""

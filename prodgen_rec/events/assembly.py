@@ -154,6 +154,11 @@ class IdKinds:
         found = self._typed if part.typed else self._loose
         found.setdefault("int" if pa.types.is_integer(kind) else "str", part.source)
 
+    def merge(self, other: IdKinds) -> None:
+        """What the ids of more parts, later in the log, say."""
+        self._typed = other._typed | self._typed
+        self._loose = other._loose | self._loose
+
     def agreed(self) -> pa.DataType:
         """The type of all.
 

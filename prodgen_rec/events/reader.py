@@ -31,10 +31,10 @@ from prodgen_rec.events.csv_source import CsvSource
 from prodgen_rec.events.duplicates import repeated
 from prodgen_rec.events.look_alikes import look_alikes
 from prodgen_rec.events.sources import (
-    PARQUET_SUFFIXES,
     ParquetSource,
     Source,
     find_files,
+    is_parquet,
     table_source,
 )
 from prodgen_rec.events.timestamps import microseconds
@@ -115,11 +115,40 @@ def checked_parts(
     now: datetime | None,
 ) -> Iterator[Part]:
     """The blocks of a log one after the other, checked; see `read_events`."""
-    mapping = _checked_mapping(columns)
-    latest = microseconds((now or datetime.now(UTC)) + _TOLERANCE)
+    mapping = checked_mapping(columns)
+    latest = latest_plausible(now)
     for one in _sources(source):
-        for block in one.blocks(_resolved(one, mapping)):
-            yield part_of(one, block, known_events, latest)
+        yield from parts_of(one, mapping, known_events, latest)
+
+
+def parts_of(
+    source: Source, mapping: Mapping[str, str], known_events: Sequence[str], latest: int
+) -> Iterator[Part]:
+    """The blocks of one source, checked.
+
+    Parameters
+    ----------
+    source
+        A file or table.
+    mapping
+        What `checked_mapping` returned.
+    known_events
+        Names of events that may occur.
+    latest
+        Last plausible timestamp, microseconds since 1970.
+
+    Raises
+    ------
+    EventsError
+        The source cannot be read, or lacks a column.
+    """
+    for block in source.blocks(_resolved(source, mapping)):
+        yield part_of(source, block, known_events, latest)
+
+
+def latest_plausible(now: datetime | None = None) -> int:
+    """Microseconds since 1970 after which a timestamp is in the future, read at a moment."""
+    return microseconds((now or datetime.now(UTC)) + _TOLERANCE)
 
 
 def _sources(source: Any) -> Iterator[Source]:
@@ -127,8 +156,7 @@ def _sources(source: Any) -> Iterator[Source]:
         yield table_source(source)
         return
     for file in find_files(source):
-        is_parquet = file.name.lower().endswith(PARQUET_SUFFIXES)
-        yield ParquetSource(file) if is_parquet else CsvSource(file)
+        yield ParquetSource(file) if is_parquet(file) else CsvSource(file)
 
 
 def label_of(source: Any) -> str:
@@ -136,7 +164,14 @@ def label_of(source: Any) -> str:
     return fspath(source) if isinstance(source, str | PathLike) else type(source).__name__
 
 
-def _checked_mapping(columns: Mapping[str, str] | None) -> Mapping[str, str]:
+def checked_mapping(columns: Mapping[str, str] | None) -> Mapping[str, str]:
+    """A log's own names of our columns, refused where a key is none of ours.
+
+    Raises
+    ------
+    ConfigError
+        Names the key.
+    """
     ours = (*EVENT_COLUMNS, *OPTIONAL_EVENT_COLUMNS)
     for name in columns or {}:
         if name not in ours:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
@@ -88,17 +89,7 @@ class ShardedEvents:
         last = -(-(index + 1) * N_FILES // n_shares)
         rows = pa.concat_tables(_files(self._folder, range(first, last)))
         mine = share_of(rows[_HASH].to_numpy(), n_shares) == index
-        rows = rows.filter(pa.array(mine))
-        ids = {
-            name: rows[name]
-            .combine_chunks()
-            .dictionary_encode()
-            .cast(pa.dictionary(pa.int32(), kind))
-            for name, kind in self._kinds.items()
-        }
-        others = {name: rows[name].to_numpy() for name in (EVENT, TIMESTAMP, QUANTITY)}
-        part = Part("", True, ids | others, QUARANTINE_SCHEMA.empty_table())
-        return Events(table_of([part], self._known), part.quarantine, self.report)
+        return events_of(rows.filter(pa.array(mine)), self._kinds, self._known, self.report)
 
 
 @contextmanager
@@ -150,21 +141,59 @@ def sharded(
         yield ShardedEvents(account.report(n_repeated), moment, place, agreed, known)
 
 
-def _write(part: Part, files: Sequence[pa.RecordBatchFileWriter]) -> None:
-    """Put the rows of a block into the files of their users."""
+def hashes_of(part: Part) -> Hashes:
+    """Hash of the user of each row of a block."""
     users = part.columns[USER_ID]
-    hashes = user_hashes(users.dictionary)[users.indices.to_numpy()]
-    place = share_of(hashes, N_FILES)
-    order = np.argsort(place, kind="stable")
-    columns = [pa.array(hashes[order])]
+    return np.asarray(user_hashes(users.dictionary)[users.indices.to_numpy()])
+
+
+def texts_of(part: Part, order: npt.NDArray[np.int64] | slice) -> list[pa.Array]:
+    """Columns of a block as they are put away, in some order of its rows: ids as text."""
+    columns = []
     for field in list(_SCHEMA)[1:]:
         column = part.columns[field.name]
         if isinstance(column, pa.DictionaryArray):
             texts = column.dictionary.cast(pa.string())
-            columns.append(texts.take(column.indices.take(pa.array(order))))
+            columns.append(texts.take(pa.array(column.indices.to_numpy()[order])))
         else:
             columns.append(pa.array(column[order], field.type))
-    rows = pa.record_batch(columns, schema=_SCHEMA)
+    return columns
+
+
+def events_of(
+    rows: pa.Table,
+    kinds: Mapping[str, pa.DataType],
+    known_events: Sequence[str],
+    report: ReadReport,
+) -> Events:
+    """Events from rows that were put away.
+
+    Parameters
+    ----------
+    rows
+        Columns of `texts_of`, by their names.
+    kinds
+        Types of the ids of the whole log.
+    known_events
+        Names that the codes of events stand for.
+    report
+        Of the read of the whole log.
+    """
+    ids = {
+        name: rows[name].combine_chunks().dictionary_encode().cast(pa.dictionary(pa.int32(), kind))
+        for name, kind in kinds.items()
+    }
+    others = {name: rows[name].to_numpy() for name in (EVENT, TIMESTAMP, QUANTITY)}
+    part = Part("", True, ids | others, QUARANTINE_SCHEMA.empty_table())
+    return Events(table_of([part], known_events), part.quarantine, report)
+
+
+def _write(part: Part, files: Sequence[pa.RecordBatchFileWriter]) -> None:
+    """Put the rows of a block into the files of their users."""
+    hashes = hashes_of(part)
+    place = share_of(hashes, N_FILES)
+    order = np.argsort(place, kind="stable")
+    rows = pa.record_batch([pa.array(hashes[order]), *texts_of(part, order)], schema=_SCHEMA)
     edges = np.searchsorted(place[order], np.arange(N_FILES + 1))
     for file, start, end in zip(files, edges[:-1], edges[1:], strict=True):
         if end > start:

@@ -73,9 +73,18 @@ def reading(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """A Parquet file, read by row group with its page checksums verified."""
+    """A Parquet file, read by row group with its page checksums verified.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    groups
+        Only these row groups, one after the other; all where None.
+    """
 
     path: Path
+    groups: range | None = None
     typed = True
 
     @property
@@ -99,17 +108,25 @@ class ParquetSource:
                 self.path, page_checksum_verification=True, read_dictionary=text
             ) as file:
                 names = list(dict.fromkeys(columns.values()))
-                n_rows = _block_rows(file.metadata)
-                yield from _numbered(file.iter_batches(n_rows, columns=names), columns)
+                sizes = group_sizes(file.metadata)
+                groups = range(len(sizes)) if self.groups is None else self.groups
+                batches = file.iter_batches(
+                    _block_rows(sizes), row_groups=list(groups), columns=names
+                )
+                yield from _numbered(batches, columns, first=sum(sizes[: groups.start]))
 
 
-def _block_rows(metadata: pq.FileMetaData) -> int:
+def group_sizes(metadata: pq.FileMetaData) -> list[int]:
+    """Rows of each row group."""
+    return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+
+
+def _block_rows(sizes: Sequence[int]) -> int:
     """Rows of a block, at most BLOCK_ROWS, that no end of a row group cuts.
 
     Row groups have dictionaries of their own, so a block that begins in one and ends in the next
     would come in two, and the whole dictionary be checked for either.
     """
-    sizes = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
     group = max(sizes, default=0) or 1
     if group <= BLOCK_ROWS:
         return BLOCK_ROWS // group * group
@@ -169,9 +186,10 @@ class PandasSource:
             ) from error
 
 
-def _numbered(batches: Iterable[pa.RecordBatch], columns: Mapping[str, str]) -> Iterator[Block]:
-    """Blocks of bounded size with the wanted columns, rows numbered from 0."""
-    first = 0
+def _numbered(
+    batches: Iterable[pa.RecordBatch], columns: Mapping[str, str], first: int = 0
+) -> Iterator[Block]:
+    """Blocks of bounded size with the wanted columns, rows numbered from the first."""
     for batch in batches:
         for start in range(0, batch.num_rows, BLOCK_ROWS):
             part = batch.slice(start, BLOCK_ROWS)
@@ -250,6 +268,11 @@ def find_files(source: str | os.PathLike[str]) -> list[Path]:
                 "'logs/*.parquet' picks the right files of a folder"
             )
     return sorted(files)
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet by its name."""
+    return file.name.lower().endswith(PARQUET_SUFFIXES)
 
 
 def _hidden(file: Path, folder: Path) -> bool:
