@@ -8,35 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
-from prodgen_rec.bundle import ABOUT
 from prodgen_rec.errors import (
     EventsError,
     NothingToPublishError,
     QualityGateError,
 )
 from prodgen_rec.events import ReadReport
-from prodgen_rec.events.shards import ShardedEvents, sharded
-from prodgen_rec.events.sources import find_files
 from prodgen_rec.hashing import fingerprint
-from prodgen_rec.imagery.encoding import PictureEncoder
 from prodgen_rec.imagery.interrupts import terminable
 from prodgen_rec.nightly.documents import Manifest
-from prodgen_rec.nightly.local import make_parts
-from prodgen_rec.nightly.making import MadePart, Maker
+from prodgen_rec.nightly.engines import Engine, Log, engine_of
 from prodgen_rec.nightly.quality import Summary
 from prodgen_rec.nightly.settings import NightlySettings
-from prodgen_rec.nightly.sharing import sharing_of
+from prodgen_rec.nightly.studio import Studio
 from prodgen_rec.nightly.target import Target, Writer
 from prodgen_rec.nightly.writing import Run
-from prodgen_rec.personalizer import Personalizer
 from prodgen_rec.preferences.parallel import workers
-from prodgen_rec.storage import sha256, standing_folder
-
-if TYPE_CHECKING:
-    from prodgen_rec.imagery import ConditionalVAE
 
 logger = logging.getLogger(__name__)
 
@@ -152,12 +141,12 @@ def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
         What `run` would raise before it makes the first part.
     """
     with _night(settings, watch or Silence()) as night:
-        n_shares = max(1, night.n_users // _N_TRIED)
+        n_shares, kernel = max(1, night.n_users // _N_TRIED), night.kernel
         with night.stage("trial", f"serving about {_N_TRIED} of the users"), workers() as pool:
-            events = night.log.share(0, n_shares)
-            night.maker.begin(events, pool).made()  # compiles what is compiled once
+            events, maker = night.log.share(0, n_shares), night.studio.maker(night.log.newest)
+            maker.begin(events, pool).made()  # compiles what is compiled once
             start = time.perf_counter()
-            made = night.maker.begin(events, pool).made()
+            made = maker.begin(events, pool).made()
             seconds = time.perf_counter() - start
         n_pictures = settings.recipe.n_pictures
         return Forecast(
@@ -165,7 +154,7 @@ def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
             n_users=night.n_users,
             n_parts=night.n_parts,
             n_pictures=night.n_users * n_pictures,
-            kernel=night.kernel,
+            kernel=kernel,
             pictures_per_second=max(made.n_in, 1) * n_pictures / seconds,
             bytes_per_user=made.table.nbytes / max(made.n_in, 1),
             log=night.log.report,
@@ -220,18 +209,18 @@ def run(settings: NightlySettings, watch: Watch | None = None) -> Outcome:
 def _make(night: _Night, delivery: Run) -> None:
     missing, planned = len(delivery.missing), delivery.plan.n_parts
     n_users = round(night.n_users * missing / planned)
-    maker = night.maker
     with (
         night.stage("making", f"making {missing:,} of {planned:,} parts"),
         night.watch.bar(n_users) as advance,
     ):
 
-        def finished(index: int, made: MadePart) -> None:
-            advance(made.n_in)
-            about = {"run_id": delivery.plan.run_id, "part": index, "users": made.n_in}
+        def finished(index: int) -> None:
+            n_in = delivery.finished[index].counts.n_in
+            advance(n_in)
+            about = {"run_id": delivery.plan.run_id, "part": index, "users": n_in}
             logger.info("part %d is written", index, extra=about)
 
-        make_parts(maker, night.log, delivery, finished)
+        night.engine.make_parts(night.studio, night.log, delivery, finished)
 
 
 def _judged(settings: NightlySettings, writer: Writer, delivery: Run) -> list[str]:
@@ -263,8 +252,9 @@ class _Night:
     settings: NightlySettings
     watch: Watch
     seconds: dict[str, float] = field(default_factory=dict)
-    personalizer: Personalizer = field(init=False)
-    log: ShardedEvents = field(init=False)
+    studio: Studio = field(init=False)
+    engine: Engine[Any] = field(init=False)
+    log: Log = field(init=False)
     inputs: str = field(init=False)
     n_users: int = field(init=False)
 
@@ -293,36 +283,11 @@ class _Night:
         )
 
     @cached_property
-    def _drawing(self) -> tuple[str, ConditionalVAE]:
-        """Name of what computes the pictures, and the image model that it computes."""
-        self.watch.load_networks()
-        from prodgen_rec.imagery.runtime import one_thread_per_operation
-
-        with self.stage("kernel", "starting the image model"):
-            one_thread_per_operation()
-            return f"tensorflow-float32 {version('tensorflow')}", self.personalizer.image_model_
-
-    @cached_property
-    def _encoder(self) -> PictureEncoder:
-        recipe = self.settings.recipe
-        return PictureEncoder(recipe.image_format, recipe.image_quality)
-
-    @property
     def kernel(self) -> str:
-        """What computes and encodes pictures."""
-        return f"{self._drawing[0]}, {self._encoder.name}"
-
-    @cached_property
-    def maker(self) -> Maker:
-        """Serves users."""
-        personalizer = self.personalizer.drawing_with(self._drawing[1])
-        return Maker(
-            personalizer,
-            self.settings.recipe,
-            self.log.newest,
-            sharing_of(self.settings.recipe, personalizer),
-            self._encoder.encode,
-        )
+        """What computes and encodes pictures; starts it."""
+        self.watch.load_networks()
+        with self.stage("kernel", "starting the image model"):
+            return self.studio.kernel
 
 
 @contextmanager
@@ -331,30 +296,20 @@ def _night(settings: NightlySettings, watch: Watch) -> Iterator[_Night]:
     night = _Night(settings, watch)
     with ExitStack() as stack:
         with night.stage("bundle", f"opening {settings.bundle}"):
-            night.personalizer = Personalizer.load(settings.bundle)
-            about = sha256(standing_folder(settings.bundle) / ABOUT)
+            night.studio = Studio(settings.bundle, settings.recipe)
         with night.stage("log", f"reading {settings.events}"):
-            files = _hashes(settings.events)
-            night.log = stack.enter_context(
-                sharded(
-                    settings.events,
-                    columns=settings.columns,
-                    event_weights=night.personalizer.config.event_weights,
-                    max_bad_fraction=settings.max_bad_fraction,
-                    folder=settings.scratch,
-                )
-            )
-            if _hashes(settings.events) != files:
+            night.engine = stack.enter_context(engine_of(settings))
+            files = night.engine.hashes(settings.events)
+            weights = night.studio.personalizer.config.event_weights
+            night.log = stack.enter_context(night.engine.log(settings, weights))
+            if night.engine.hashes(settings.events) != files:
                 raise EventsError(
                     f"{settings.events} was changed while it was being read; run again when its "
                     "writer is done"
                 )
             night.n_users = night.log.n_users(settings.recipe.since)
         watch.say(f"  {night.log.report}")
-        night.inputs = fingerprint(about, *files, repr(sorted(settings.columns.items())))
+        night.inputs = fingerprint(
+            night.studio.fingerprint, *files, repr(sorted(settings.columns.items()))
+        )
         yield night
-
-
-def _hashes(source: str) -> list[str]:
-    """SHA-256 of each file of a log."""
-    return [sha256(file) for file in find_files(source)]
