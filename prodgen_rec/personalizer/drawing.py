@@ -132,25 +132,29 @@ class _Candidates:
 
     def chosen(self) -> Drawn:
         """Choose n of each user, and draw again what is a copy of a photo."""
-        items, n, size = self.learned.items, self.wish.n, self.latents.shape[2]
-        picks = self._picks(np.arange(len(self.vectors)))
+        items, n = self.learned.items, self.wish.n
+        everyone = np.arange(len(self.vectors))
+        picks = self._picks(everyone)
+        latents = self._picked(everyone, picks)
+        item_ids, similarity = map(np.array, items.nearest(latents))
         n_rejected = 0
         for attempt in range(1, _MOST_ROUNDS + 2):
-            latents = np.take_along_axis(self.latents, picks[..., None], axis=1).reshape(-1, size)
-            item_ids, similarity = items.nearest(latents)
             copies = similarity > items.copy_similarity
             n_rejected += int(copies.sum())
             if not copies.any():
                 break
             if attempt > _MOST_ROUNDS:
                 latents[copies] = items.moved_away(latents[copies])
-                item_ids, similarity = items.nearest(latents)
+                item_ids[copies], similarity[copies] = items.nearest(latents[copies])
                 break
             user, place = np.nonzero(copies.reshape(-1, n))
             rows, of_user = np.unique(user, return_inverse=True)
             slot = picks[user, place]
             self.latents[user, slot] = self._drawn(rows, attempt)[of_user, slot]
             picks[rows] = self._picks(rows)
+            again = (rows[:, None] * n + np.arange(n)).ravel()
+            latents[again] = self._picked(rows, picks[rows])
+            item_ids[again], similarity[again] = items.nearest(latents[again])
         score = self._scores(item_ids)
         best_first = np.argsort(-score, axis=1, kind="stable")
         order = (best_first + np.arange(len(score))[:, None] * n).ravel()
@@ -193,6 +197,10 @@ class _Candidates:
         suitability = np.vecdot(tastes, vectors[:, None], dtype=np.float64)
         centred = candidates - self.learned.items.centre
         return choose(suitability, centred, self.wish.n, diversity=self.wish.diversity)
+
+    def _picked(self, rows: npt.NDArray[np.int64], picks: npt.NDArray[np.int64]) -> Floats:
+        """Latents (n_rows · n, latent_size) of what was chosen, (n_rows, n), for some users."""
+        return self.latents[rows[:, None], picks].reshape(-1, self.latents.shape[2])
 
     def _scores(self, item_ids: IdArray) -> Floats:
         """Preference (n_users, n) of each user for one item per picture."""
