@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prodgen_rec.errors import (
     BundleError,
@@ -22,6 +22,12 @@ from prodgen_rec.errors import (
     TrainingDivergedError,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, Task
+
+LEAST_PAUSE = 10.0
+"""Seconds between two lines that say how much is done."""
 NOT_INSTALLED = 6
 """Exit code where a package is missing."""
 INTERRUPTED = 130
@@ -71,20 +77,82 @@ class Reporter:
         self.say(f"  done in {time.monotonic() - start:.1f} s")
 
     @contextmanager
-    def bar(self, total: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar on a terminal; what it gives is called with the number just done."""
+    def bar(self, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """How much is done, how fast, and how long it will go on: a bar on a terminal, else lines.
+
+        What it gives is called with the number just done.
+        """
         from rich.console import Console
-        from rich.progress import Progress
 
         console = Console(stderr=True)
-        shown = self.talks and console.is_terminal
-        with Progress(console=console, transient=True, disable=not shown) as progress:
+        if not (self.talks and console.is_terminal):
+            yield _Lines(self.say, total, unit).advance
+            return
+        with _progress(console, unit) as progress:
             task = progress.add_task("", total=total)
             yield lambda n: progress.advance(task, n)
 
     def result(self, values: Mapping[str, Any], text: str) -> None:
         """The outcome: ``values`` as JSON, or ``text`` for people, on standard output."""
         print(as_json(values) if self.as_json else text, flush=True)
+
+
+class _Lines:
+    """A line whenever another tenth is done, and not too soon after the last one."""
+
+    def __init__(self, say: Callable[[str], None], total: int, unit: str) -> None:
+        self._say, self._total, self._unit = say, total, unit
+        self._done = self._tenths = 0
+        self._start = self._said = time.monotonic()
+
+    def advance(self, n: int) -> None:
+        """So many more are done."""
+        self._done += n
+        tenths, now = 10 * self._done // max(self._total, 1), time.monotonic()
+        if self._tenths < tenths < 10 and now - self._said >= LEAST_PAUSE:
+            rate = self._done / max(now - self._start, 1e-9)
+            left = duration((self._total - self._done) / rate)
+            self._say(
+                f"  {10 * tenths} %: {self._done:,} of {self._total:,} {self._unit}, "
+                f"{rate:,.1f} a second, {left} left"
+            )
+            self._tenths, self._said = tenths, now
+
+
+def _progress(console: Console, unit: str) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """So many a second."""
+
+        def render(self, task: Task) -> Text:
+            rate = task.finished_speed or task.speed
+            return Text(f"{int(task.completed):,} {unit}, {rate or 0:,.1f} a second,")
+
+    return Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time, as coarse as it may be."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def listed(ids: Sequence[Any]) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prodgen_rec.cli.console import Reporter
+from prodgen_rec.cli.console import Reporter, duration
 from prodgen_rec.cli.startup import start_tensorflow
 from prodgen_rec.errors import DeliveryCorruptError
 
 if TYPE_CHECKING:
+    from prodgen_rec.cli.telling import Told
     from prodgen_rec.nightly import Manifest
     from prodgen_rec.nightly.settings import NightlySettings
 
@@ -20,18 +21,11 @@ Result = tuple[dict[str, Any], str]
 """What came out, for scripts, and in words."""
 
 
-def settings(config: Path | None, given: Mapping[str, Any]) -> NightlySettings:
-    """Settings of a file and the environment, with those of the command line over them."""
-    from prodgen_rec.nightly.settings import NightlySettings
-
-    return NightlySettings.read(config, **given)
-
-
-def forecast(settings: NightlySettings, report: Reporter) -> Result:
+def forecast(config: Path | None, given: Mapping[str, Any], report: Reporter) -> Result:
     """What a run would be."""
     from prodgen_rec.nightly import job
 
-    made = job.forecast(settings, _Watch(report))
+    made = job.forecast(_settings(config, given), _Watch(report))
     found = {
         "run_id": made.run_id,
         "users": made.n_users,
@@ -45,17 +39,20 @@ def forecast(settings: NightlySettings, report: Reporter) -> Result:
     }
     return found, (
         f"run {made.run_id} would be {made.n_pictures:,} pictures for {made.n_users:,} users in "
-        f"{made.n_parts:,} parts: about {_duration(made.seconds)} at "
+        f"{made.n_parts:,} parts: about {duration(made.seconds)} at "
         f"{made.pictures_per_second:,.0f} pictures a second, and {made.n_bytes / 1e6:,.0f} MB; "
         f"computed by {made.kernel}"
     )
 
 
-def nightly(settings: NightlySettings, report: Reporter) -> Result:
+def nightly(config: Path | None, given: Mapping[str, Any], told: Told, report: Reporter) -> Result:
     """Make a run and publish it."""
     from prodgen_rec.nightly import job
 
-    outcome = job.run(settings, _Watch(report))
+    told.check()
+    with told.by() as account:
+        settings = _settings(config, given)
+        outcome = job.run(settings, _Watch(report), account)
     manifest = outcome.manifest
     for complaint in outcome.complaints:
         report.say(f"accepted: {complaint}")
@@ -130,13 +127,20 @@ class _Watch:
         """What is being done."""
         return self.report.step(text)
 
-    def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def bar(self, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """How much of it is done."""
-        return self.report.bar(total)
+        return self.report.bar(total, unit)
 
     def load_networks(self) -> None:
         """TensorFlow is about to be loaded."""
         start_tensorflow(self.report)
+
+
+def _settings(config: Path | None, given: Mapping[str, Any]) -> NightlySettings:
+    """Settings of a file and the environment, with those of the command line over them."""
+    from prodgen_rec.nightly.settings import NightlySettings
+
+    return NightlySettings.read(config, **given)
 
 
 def _run(manifest: Manifest) -> dict[str, Any]:
@@ -170,9 +174,3 @@ def _log(report: Any) -> dict[str, Any]:
         "bad": report.n_bad,
         "reasons": dict(report.reasons),
     }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -32,8 +32,8 @@ def check_table(out: Path) -> None:
     check_file(out, PARQUET, ".parquet, the format that is written")
 
 
-def check_file(out: Path, endings: Sequence[str], expected: str) -> None:
-    """Refuse a place where no file of a kind can be written.
+def check_file(out: Path, endings: Sequence[str], expected: str, option: str = "--out") -> None:
+    """Refuse a place where no file of a kind can be written; ``option`` is what named it.
 
     Raises
     ------
@@ -41,13 +41,13 @@ def check_file(out: Path, endings: Sequence[str], expected: str) -> None:
         It does not end as ``expected`` says, is a folder, or lies in a file.
     """
     if out.suffix not in endings:
-        raise InputError(f"--out: {out} must end in {expected}")
+        raise InputError(f"{option}: {out} must end in {expected}")
     if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; expected the name of a file to write")
-    check_folder(out.parent)
+        raise InputError(f"{option}: {out} is a folder; expected the name of a file to write")
+    check_folder(out.parent, option)
 
 
-def check_folder(out: Path) -> None:
+def check_folder(out: Path, option: str = "--out") -> None:
     """Refuse a place that is no folder and cannot become one, or where nothing can be written.
 
     Raises
@@ -58,13 +58,13 @@ def check_folder(out: Path) -> None:
     places = [place for place in (out, *out.parents) if place.exists()]
     for place in places:
         if not place.is_dir():
-            raise InputError(f"--out: {place} is a file; expected a folder, or a new name")
+            raise InputError(f"{option}: {place} is a file; expected a folder, or a new name")
     try:
         with tempfile.TemporaryFile(dir=places[0]):
             pass  # by a try, because rights alone do not tell: a disk may be mounted to be read
     except OSError as error:
         raise InputError(
-            f"--out: nothing can be written in {places[0]}: {error.strerror}; name another place"
+            f"{option}: nothing can be written in {places[0]}: {error.strerror}; name another place"
         ) from error
 
 
@@ -89,7 +89,7 @@ def write_by_ids(
     from prodgen_rec.storage import atomic_file
 
     n_rows, writer = 0, None
-    with _no_room_at(out), atomic_file(out) as temporary, report.bar(len(ids)) as advance:
+    with _no_room_at(out), atomic_file(out) as temporary, report.bar(len(ids), "ids") as advance:
         try:
             for start in range(0, len(ids), at_a_time):
                 some = ids[start : start + at_a_time]

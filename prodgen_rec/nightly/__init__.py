@@ -4,7 +4,8 @@ The job, from a bundle and a log to a published run:
 
 - `NightlySettings`: what it needs to know; a `Recipe` of how users are served, a quality `Gate`.
 - `forecast`: says what a run would be: a `Forecast`.
-- `run`: makes it, or goes on with it, and publishes it: an `Outcome`.
+- `run`: makes it, or goes on with it, and publishes it: an `Outcome`; an `Account` is filled in
+  meanwhile, and tells what is known where it fails.
 
 What it stands on, in the order of a run's life:
 
@@ -34,6 +35,7 @@ from prodgen_rec.nightly.workers import PartWriter
 from prodgen_rec.nightly.writing import Run
 
 if TYPE_CHECKING:
+    from prodgen_rec.nightly.account import Account
     from prodgen_rec.nightly.job import Forecast, Outcome, forecast, run
     from prodgen_rec.nightly.quality import Gate
     from prodgen_rec.nightly.recipe import Recipe
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazily(
     __name__,
     {
+        "account": ["Account"],
         "job": ["Forecast", "Outcome", "forecast", "run"],
         "quality": ["Gate"],
         "recipe": ["Recipe"],
@@ -51,6 +54,7 @@ __getattr__, __dir__ = lazily(
 )
 
 __all__ = [
+    "Account",
     "Counts",
     "Delivery",
     "Forecast",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -185,6 +185,16 @@ class PartRecord(Sealed):
     columns: dict[str, str]
     counts: Counts
     figures: dict[str, JsonValue]
+
+
+def counts_of(parts: Iterable[PartRecord]) -> Counts:
+    """Counts of users, over all parts."""
+    counts = [part.counts for part in parts]
+    return Counts(
+        n_in=sum(one.n_in for one in counts),
+        n_out=sum(one.n_out for one in counts),
+        refused=added(*(one.refused for one in counts)),
+    )
 
 
 class Plan(Sealed):

@@ -18,7 +18,8 @@ from prodgen_rec.errors import (
 from prodgen_rec.events import ReadReport
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.interrupts import terminable
-from prodgen_rec.nightly.documents import Manifest
+from prodgen_rec.nightly.account import Account
+from prodgen_rec.nightly.documents import Manifest, PartRecord, counts_of
 from prodgen_rec.nightly.engines import Engine, Log, engine_of
 from prodgen_rec.nightly.quality import Summary
 from prodgen_rec.nightly.settings import NightlySettings
@@ -42,7 +43,7 @@ class Watch(Protocol):
     def step(self, text: str) -> AbstractContextManager[None]:
         """What is being done."""
 
-    def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def bar(self, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """How much of it is done; what it gives is called with the number just done."""
 
     def load_networks(self) -> None:
@@ -59,7 +60,7 @@ class Silence:
         """Nothing."""
         return nullcontext()
 
-    def bar(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def bar(self, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Nothing."""
         return nullcontext(lambda n: None)
 
@@ -140,7 +141,7 @@ def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
     ProdgenError
         What `run` would raise before it makes the first part.
     """
-    with _night(settings, watch or Silence()) as night:
+    with _night(settings, watch or Silence(), Account()) as night:
         n_shares, kernel = max(1, night.n_users // _N_TRIED), night.kernel
         with night.stage("trial", f"serving about {_N_TRIED} of the users"), workers() as pool:
             events, maker = night.log.share(0, n_shares), night.studio.maker(night.log.newest)
@@ -161,11 +162,22 @@ def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
         )
 
 
-def run(settings: NightlySettings, watch: Watch | None = None) -> Outcome:
+def run(
+    settings: NightlySettings, watch: Watch | None = None, account: Account | None = None
+) -> Outcome:
     """Make a run and publish it, or go on with one that was interrupted.
 
     Killed at any instant, the same call goes on where it stopped, and what it publishes is the
     same to the byte. Called again after that, it changes nothing.
+
+    Parameters
+    ----------
+    settings
+        What to make from what.
+    watch
+        Is told how it goes on.
+    account
+        Is filled in as it goes on, and tells what is known where the job fails.
 
     Raises
     ------
@@ -185,7 +197,7 @@ def run(settings: NightlySettings, watch: Watch | None = None) -> Outcome:
     with (
         terminable(),
         Target(settings.to).writer() as writer,
-        _night(settings, watch or Silence()) as night,
+        _night(settings, watch or Silence(), account or Account()) as night,
     ):
         night.check_due()
         delivery = writer.begin(
@@ -200,10 +212,15 @@ def run(settings: NightlySettings, watch: Watch | None = None) -> Outcome:
         n_missing = len(delivery.missing)
         if n_missing:
             _make(night, delivery)
-        complaints = [] if delivery.is_complete else _judged(settings, writer, delivery)
+        was_complete = delivery.is_complete
+        known = _compared(night, writer, delivery)
+        if not was_complete:
+            known.complaints = _judged(settings, known)
         with night.stage("publishing", f"publishing run {settings.name}"):
             manifest = delivery.publish(keep=settings.keep, allow_empty=settings.allow_empty)
-        return Outcome(manifest, n_missing, night.seconds, night.log.report, complaints)
+        known.manifest, known.counts = manifest, manifest.counts
+        night.log_event("published", users=manifest.counts.n_out, rows=manifest.rows)
+        return Outcome(manifest, n_missing, known.seconds, night.log.report, known.complaints)
 
 
 def _make(night: _Night, delivery: Run) -> None:
@@ -211,24 +228,34 @@ def _make(night: _Night, delivery: Run) -> None:
     n_users = round(night.n_users * missing / planned)
     with (
         night.stage("making", f"making {missing:,} of {planned:,} parts"),
-        night.watch.bar(n_users) as advance,
+        night.watch.bar(n_users, "users") as advance,
     ):
 
         def finished(index: int) -> None:
-            n_in = delivery.finished[index].counts.n_in
-            advance(n_in)
-            about = {"run_id": delivery.plan.run_id, "part": index, "users": n_in}
-            logger.info("part %d is written", index, extra=about)
+            part = delivery.finished[index]
+            advance(part.counts.n_in)
+            night.count(index, part)
 
         night.engine.make_parts(night.studio, night.log, delivery, finished)
 
 
-def _judged(settings: NightlySettings, writer: Writer, delivery: Run) -> list[str]:
-    """What the gate says of a run that is to be published; an error unless that is accepted."""
+def _compared(night: _Night, writer: Writer, delivery: Run) -> Account:
+    """The account of the night, with the figures of its run and of the one before."""
+    known, plan = night.account, delivery.plan
     published = writer.published()
-    before = None if published is None else Summary.of(published.run_id, published.parts)
-    made = Summary.of(delivery.plan.run_id, delivery.finished.values())
-    complaints = [] if made is None else settings.gate.complaints(made, before)
+    if published is not None and published.run_id == plan.run_id:
+        earlier = [one for one in Target(night.settings.to).runs() if one.order < published.order]
+        published = earlier[-1] if earlier else None
+    if published is not None:
+        known.before = Summary.of(published.run_id, published.parts)
+    parts = delivery.finished.values()
+    known.made, known.counts = Summary.of(plan.run_id, parts), counts_of(parts)
+    return known
+
+
+def _judged(settings: NightlySettings, known: Account) -> list[str]:
+    """What the gate says of a run that is to be published; an error unless that is accepted."""
+    complaints = [] if known.made is None else settings.gate.complaints(known.made, known.before)
     if complaints and not settings.accept:
         raise QualityGateError(
             f"run {settings.name} was made and not published: {'; '.join(complaints)}; look at its "
@@ -243,15 +270,13 @@ class _Night:
 
     Attributes
     ----------
-    settings, watch
+    settings, watch, account
         As given.
-    seconds
-        Time by stage.
     """
 
     settings: NightlySettings
     watch: Watch
-    seconds: dict[str, float] = field(default_factory=dict)
+    account: Account
     studio: Studio = field(init=False)
     engine: Engine[Any] = field(init=False)
     log: Log = field(init=False)
@@ -261,10 +286,19 @@ class _Night:
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[None]:
         """Time a stage, and say what is being done."""
-        start = time.perf_counter()
-        with self.watch.step(text):
+        self.log_event("stage begins", stage=name)
+        with self.watch.step(text), self.account.stage(name):
             yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.log_event("stage ends", stage=name, seconds=round(self.account.seconds[name], 3))
+
+    def log_event(self, message: str, **about: Any) -> None:
+        """A line of the log, with the run that it is about."""
+        logger.info(message, extra={"run_id": self.settings.name, **about})
+
+    def count(self, index: int, part: PartRecord) -> None:
+        """A part is on the disk."""
+        self.account.add(part)
+        self.log_event("part written", part=index, users=part.counts.n_in, rows=part.rows)
 
     @property
     def n_parts(self) -> int:
@@ -287,13 +321,15 @@ class _Night:
         """What computes and encodes pictures; starts it."""
         self.watch.load_networks()
         with self.stage("kernel", "starting the image model"):
-            return self.studio.kernel
+            self.account.kernel = self.studio.kernel
+            return self.account.kernel
 
 
 @contextmanager
-def _night(settings: NightlySettings, watch: Watch) -> Iterator[_Night]:
+def _night(settings: NightlySettings, watch: Watch, account: Account) -> Iterator[_Night]:
     """Open a bundle and read a log, which stays on disk until the block ends."""
-    night = _Night(settings, watch)
+    night = _Night(settings, watch, account)
+    account.run_id = settings.name
     with ExitStack() as stack:
         with night.stage("bundle", f"opening {settings.bundle}"):
             night.studio = Studio(settings.bundle, settings.recipe)
@@ -309,6 +345,14 @@ def _night(settings: NightlySettings, watch: Watch) -> Iterator[_Night]:
                 )
             night.n_users = night.log.n_users(settings.recipe.since)
         watch.say(f"  {night.log.report}")
+        account.log = night.log.report
+        night.log_event(
+            "log read",
+            rows=account.log.n_rows,
+            bad=account.log.n_bad,
+            reasons=dict(account.log.reasons),
+            users=night.n_users,
+        )
         night.inputs = fingerprint(
             night.studio.fingerprint, *files, repr(sorted(settings.columns.items()))
         )

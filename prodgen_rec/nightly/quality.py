@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodgen_rec.nightly.documents import PartRecord
+from prodgen_rec.nightly.documents import PartRecord, counts_of
 
 Figures = dict[str, Any]
 
@@ -119,10 +119,8 @@ class Summary:
         parts = list(parts)
         if not all("scores" in part.figures for part in parts):
             return None
-        n_in, n_out = (
-            sum(getattr(one.counts, name) for one in parts) for name in ("n_in", "n_out")
-        )
-        return cls(run_id, n_in, n_out, added(part.figures for part in parts))
+        counts = counts_of(parts)
+        return cls(run_id, counts.n_in, counts.n_out, added(part.figures for part in parts))
 
 
 def of_pictures(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], ...]:

@@ -88,6 +88,20 @@ def nightly(
             "--dry-run", help="Say what the run would be, and how long it would take; no more."
         ),
     ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that lines of JSON are appended to: stages, parts, errors.",
+            show_default="none",
+        ),
+    ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of metrics for Prometheus, .prom; also written where the run fails.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -104,6 +118,7 @@ def nightly(
         prodgen-rec nightly --bundle shop.bundle --events log.csv --to pictures/
     """
     from prodgen_rec.cli import operating
+    from prodgen_rec.cli.telling import Told
 
     recipe = {
         "since": since.replace(tzinfo=UTC) if since else None,
@@ -111,7 +126,7 @@ def nightly(
         "n_pictures": n_pictures,
         "seed": seed,
     }
-    given = {
+    values = {
         "bundle": bundle,
         "events": events,
         "to": to,
@@ -122,10 +137,12 @@ def nightly(
         "accept": accept or None,
         "allow_empty": allow_empty or None,
     }
+    given = {name: value for name, value in values.items() if value is not None}
     report = Reporter(as_json=as_json, quiet=quiet)
-    settings = operating.settings(config, {k: v for k, v in given.items() if v is not None})
-    work = operating.forecast if dry_run else operating.nightly
-    report.result(*work(settings, report))
+    if dry_run:
+        report.result(*operating.forecast(config, given, report))
+    else:
+        report.result(*operating.nightly(config, given, Told(log, metrics), report))
 
 
 delivery = typer.Typer(
