@@ -44,8 +44,8 @@ In the order in which data flows:
 - `prodgen_rec.behavior`: what a log says before any model, in tables; `taste_segments` groups
   users by their vectors, and says what sets them apart.
 - `prodgen_rec.evaluation`: judges of lists and pictures, each figure with its interval.
-- `prodgen_rec.display`: contact sheets, training curves, the gallery page, and reports, one of
-  them on a log.
+- `prodgen_rec.display`: contact sheets, training curves, the gallery page, and reports, also
+  on a log and on a nightly run.
 - `prodgen_rec.datasets`: a synthetic shop in which everybody's taste is known.
 - `prodgen_rec.testing`: contracts that recommenders and image models must pass, your own too.
 

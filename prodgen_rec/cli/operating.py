@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodgen_rec.cli.console import Reporter, duration
 from prodgen_rec.cli.startup import start_tensorflow
-from prodgen_rec.errors import DeliveryCorruptError
+from prodgen_rec.errors import DeliveryCorruptError, QualityGateError
 
 if TYPE_CHECKING:
     from prodgen_rec.cli.telling import Told
@@ -52,7 +52,12 @@ def nightly(config: Path | None, given: Mapping[str, Any], told: Told, report: R
     told.check()
     with told.by() as account:
         settings = _settings(config, given)
-        outcome = job.run(settings, _Watch(report), account)
+        try:
+            outcome = job.run(settings, _Watch(report), account)
+        except QualityGateError as error:
+            told.page(account, settings, f"Not published: {error}")
+            raise
+        told.page(account, settings, f"Published at {settings.to}.")
     manifest = outcome.manifest
     for complaint in outcome.complaints:
         report.say(f"accepted: {complaint}")

@@ -1,4 +1,4 @@
-"""Where a nightly job tells how it went, beside the terminal: a log and metrics."""
+"""Where a nightly job tells how it went, beside the terminal: a log, metrics and a page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prodgen_rec.cli.outputs import check_file, check_folder
 
 if TYPE_CHECKING:
     from prodgen_rec.nightly import Account
+    from prodgen_rec.nightly.settings import NightlySettings
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,16 @@ class Told:
         Lines of JSON, see `logged`; they are appended.
     metrics
         For Prometheus, see `write_metrics`; also where the job fails.
+    report
+        Page, see `nightly_report`; also where the run is held back.
+    core_hour_price
+        For the page.
     """
 
     log: Path | None = None
     metrics: Path | None = None
+    report: Path | None = None
+    core_hour_price: float | None = None
 
     def check(self) -> None:
         """Refuse places that cannot be written, before any work.
@@ -49,6 +56,23 @@ class Told:
             check_folder(self.log.parent, "--log")
         if self.metrics is not None:
             check_file(self.metrics, [".prom"], ".prom, which collectors look for", "--metrics")
+        if self.report is not None:
+            check_file(self.report, [".html"], ".html, the format of the page", "--report")
+
+    def page(self, account: Account, settings: NightlySettings, ending: str) -> None:
+        """Write the page on a run whose parts are made."""
+        if self.report is None or account.counts is None:
+            return
+        from prodgen_rec.display import nightly_report
+
+        nightly_report(
+            self.report,
+            account,
+            to=settings.to,
+            bundle=settings.bundle,
+            ending=ending,
+            core_hour_price=self.core_hour_price,
+        )
 
     @contextmanager
     def by(self) -> Iterator[Account]:

@@ -48,7 +48,7 @@ def gallery_users(
     asked = history.for_users(users)
     listed = personalizer.recommend(None, n, events=asked, cold="popular")
     made = personalizer.imagine(None, n, events=asked, seed=seed, guidance=guidance, cold="popular")
-    words = _Words(personalizer.catalog_)
+    words = Words(personalizer.catalog_)
     recommended = dict(iter(listed.groupby(USER_ID, sort=False)))
     return [
         GalleryUser(
@@ -71,7 +71,7 @@ def user_sheet(
     n: int = 4,
 ) -> None:
     """Write a sheet with a row per user: n photos of the history, then n imagined pictures."""
-    words = _Words(personalizer.catalog_)
+    words = Words(personalizer.catalog_)
     rows = {
         f"{user_id}": np.concatenate(
             [words.photos(liked(history, user_id, n), fill_to=n), made.of(user_id)[:n]]
@@ -87,7 +87,7 @@ def liked(history: Interactions, user_id: Any, n: int) -> npt.NDArray[Any]:
     return np.asarray(table.loc[table[VALUE] > 0, ITEM_ID].head(n))
 
 
-class _Words:
+class Words:
     """Photos of items with their names."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -97,6 +97,7 @@ class _Words:
         self.titles = catalog.attributes[names[0]].astype(str).to_numpy() if names else ids
 
     def pictures(self, item_ids: Iterable[Any]) -> list[Picture]:
+        """Photos of items, each with its name."""
         ids = list(item_ids)
         rows = self.catalog.items.find(ids)
         return [
@@ -105,6 +106,7 @@ class _Words:
         ]
 
     def imagined(self, made: Imagined, user_id: Any) -> list[Picture]:
+        """Pictures of a user, each with the item that it is nearest to."""
         rows = made.table[made.table[USER_ID] == user_id]
         return [
             Picture(made.images[place], self._nearest(row), f"similarity {row[SIMILARITY]:.2f}")

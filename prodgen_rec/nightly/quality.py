@@ -18,7 +18,7 @@ from prodgen_rec.nightly.documents import PartRecord, counts_of
 
 Figures = dict[str, Any]
 
-_EDGES = np.linspace(-0.5, 2.0, 126)
+EDGES = np.linspace(-0.5, 2.0, 126)
 """Scores are counted between these: 0 is what an unknown item has, 1 what a taken one."""
 _FLAT = 2.0
 """Standard deviation, of 255, below which a picture shows nothing."""
@@ -133,8 +133,8 @@ def of_pictures(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], .
 
 def of_scores(scores: npt.NDArray[np.float32]) -> list[int]:
     """How many scores are between each two edges; what is beyond counts at the end."""
-    inside = np.clip(scores, _EDGES[0], _EDGES[-1])
-    return [int(n) for n in np.histogram(inside, _EDGES)[0]]
+    inside = np.clip(scores, EDGES[0], EDGES[-1])
+    return [int(n) for n in np.histogram(inside, EDGES)[0]]
 
 
 def added(figures: Iterable[Mapping[str, Any]]) -> Figures:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from prodgen_rec.columns import USER_ID
 from prodgen_rec.errors import DeliveryCorruptError, DeliveryError, InputError
 from prodgen_rec.nightly import parts
 from prodgen_rec.nightly.documents import CURRENT, Manifest, manifest_name
@@ -119,6 +121,44 @@ def latest(place: Path | str) -> Delivery:
     [1, 2]
     """
     return latest_in(store_of(place))
+
+
+def sample(place: Path | str, run_id: str, n_users: int) -> pa.Table:
+    """Rows of some users of a run, also of one that was made and not published.
+
+    They are spread over the ids of the first parts, which hold users by a hash: a fair choice.
+
+    Parameters
+    ----------
+    place
+        Folder, or any URL that fsspec understands.
+    run_id
+        Name of the run.
+    n_users
+        How many, fewer where the run has fewer.
+
+    Raises
+    ------
+    DeliveryError
+        There is no such run, or nothing of it was made.
+    DeliveryCorruptError
+        A part is damaged.
+    """
+    folder = RunFolder(store_of(place), run_id)
+    found: list[pa.Table] = []
+    n_found = 0
+    for name in sorted(name for name in folder.names() if name.endswith(".parquet")):
+        table = parts.decode(folder.read(name) or b"", folder.where(name))
+        found.append(table)
+        n_found += len(table[USER_ID].unique())
+        if n_found >= n_users:
+            break
+    if not found:
+        raise DeliveryError(f"{folder.where()}: no part of run {run_id} is there; make the run")
+    rows = pa.concat_tables(found)
+    users = rows[USER_ID].unique().sort()
+    chosen = [i * len(users) // n_users for i in range(n_users)] if len(users) > n_users else None
+    return rows if chosen is None else rows.filter(pc.is_in(rows[USER_ID], users.take(chosen)))
 
 
 def latest_in(store: Store) -> Delivery:

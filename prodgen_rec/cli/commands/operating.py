@@ -102,6 +102,22 @@ def nightly(
             show_default="none",
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Page on the run, .html: counts, time, cost, scores, pictures of some users.",
+            show_default="none",
+        ),
+    ] = None,
+    core_hour_price: Annotated[
+        float | None,
+        typer.Option(
+            help="Price of a CPU for an hour, for the cost on the page.",
+            show_default="none",
+            callback=options.positive,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -142,7 +158,8 @@ def nightly(
     if dry_run:
         report.result(*operating.forecast(config, given, report))
     else:
-        report.result(*operating.nightly(config, given, Told(log, metrics), report))
+        told = Told(log, metrics, page, core_hour_price)
+        report.result(*operating.nightly(config, given, told, report))
 
 
 delivery = typer.Typer(
