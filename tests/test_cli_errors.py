@@ -23,6 +23,7 @@ from command_line import (
 )  # fmt: skip
 
 from prodgen_rec.catalog.catalog import Catalog, PhotoReport
+from prodgen_rec.cli.outputs import spreadsheet_safe
 from prodgen_rec.ids import IdMap
 
 HEADER = "user_id,item_id,event,timestamp\n"
@@ -536,6 +537,16 @@ def test_a_bundle_of_a_newer_version(recommend, bundle, tmp_path):
     (newer / "bundle.json").write_text(json.dumps(about | {"format": 99, "library": "9.0"}))
     text = "bundle format 99 was written by prodgen-rec 9.0; this is "
     assert_refused(recommend(bundle=newer), BUNDLE, text)
+
+
+# Tables that spreadsheets open -----------------------------------------------------------
+
+
+def test_no_cell_of_a_csv_file_is_a_formula():
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a=1", "", "'"]
+    table = spreadsheet_safe(pd.DataFrame({"attribute": texts, "value": -0.5}))
+    assert table["attribute"].tolist() == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert (table["value"] == -0.5).all()
 
 
 # Full disks ----------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import UTC, datetime
 
 import numpy as np
@@ -116,3 +118,24 @@ def test_nothing_is_left_on_the_disk(tmp_path):
     with pytest.raises(EventsError), sharded(log(10).iloc[:0], folder=tmp_path):
         pass
     assert not any(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with sharded(log(10), folder=tmp_path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    with sharded(log(10), folder=tmp_path) as first, sharded(log(10), folder=tmp_path) as second:
+        assert not left.exists()
+        assert len(list(tmp_path.iterdir())) == 2
+        assert first.share(0, 1).table.equals(second.share(0, 1).table)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_place_that_takes_no_files_is_named(tmp_path):
+    absent = tmp_path / "absent"
+    text = r"name another folder as scratch: '\S+/absent'"
+    with pytest.raises(OSError, match=text), sharded(log(10), folder=absent):
+        pass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prodgen_rec.cli.console import NO_ROOM, Reporter
 from prodgen_rec.cli.files import PARQUET
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
+
+
+_FORMULA: Final = re.compile(r"[=+\-@\t\r]").match
 
 
 def check_table(out: Path) -> None:
@@ -118,6 +122,15 @@ def _no_room_at(out: Path) -> Iterator[None]:
                 f"{os.strerror(error.errno)}; what stood there is intact: make room and run again"
             )
         raise
+
+
+def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with an apostrophe before texts that a spreadsheet takes for a formula.
+
+    Such are those that begin with ``= + - @``, a tab or a return (OWASP, "CSV Injection"); numbers
+    are left alone.
+    """
+    return table.map(lambda cell: f"'{cell}" if isinstance(cell, str) and _FORMULA(cell) else cell)
 
 
 def png(image: npt.NDArray[np.uint8]) -> bytes:

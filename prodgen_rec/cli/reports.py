@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prodgen_rec.cli.console import Reporter, as_json
 from prodgen_rec.cli.files import read_truth
 from prodgen_rec.cli.inputs import Inputs
-from prodgen_rec.cli.outputs import check_folder
+from prodgen_rec.cli.outputs import check_folder, spreadsheet_safe
 from prodgen_rec.cli.startup import start_tensorflow
 from prodgen_rec.errors import MissingExtraError
 
@@ -180,7 +180,7 @@ def _write_tables(out: Path, lists: RankingEvaluation, metrics: dict[str, Any]) 
     for name, table in tables.items():
         if len(table):
             with atomic_file(out / f"{name}.csv") as temporary:
-                table.to_csv(temporary, index=False)
+                spreadsheet_safe(table).to_csv(temporary, index=False)
     with atomic_file(out / "metrics.json") as temporary:
         temporary.write_text(as_json(metrics, indent=1) + "\n", encoding="utf-8")
 

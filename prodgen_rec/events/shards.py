@@ -7,9 +7,12 @@ their user. Memory is that of one block, whatever the length of the log.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
+from filelock import FileLock, Timeout
 
 from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID
 from prodgen_rec.events.account import Account
@@ -34,6 +38,8 @@ from prodgen_rec.hashing import Hashes, hash_ids, share_of
 N_FILES: Final = 64
 """Files that a log is put into; bounds the memory of a share, and the files that are open."""
 
+_PREFIX: Final = "prodgen-rec-events-"
+_LOCK: Final = ".lock"
 _HASH: Final = "hash"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA: Final = pa.schema(
@@ -124,9 +130,8 @@ def sharded(
     account = Account(label_of(source))
     kinds = {name: IdKinds(name) for name in (USER_ID, ITEM_ID)}
     newest = 0
-    with tempfile.TemporaryDirectory(prefix="prodgen-rec-events-", dir=folder) as name:
-        place = Path(name)
-        with ExitStack() as stack:
+    with _place(Path(folder or tempfile.gettempdir())) as place:
+        with _explained(place.parent), ExitStack() as stack:
             files = [stack.enter_context(_writer(place, i)) for i in range(N_FILES)]
             for part in checked_parts(source, columns, known, now):
                 account.add(part)
@@ -139,6 +144,42 @@ def sharded(
         n_repeated = sum(_n_repeated(rows) for rows in _files(place, range(N_FILES)))
         moment = _EPOCH + timedelta(microseconds=newest)
         yield ShardedEvents(account.report(n_repeated), moment, place, agreed, known)
+
+
+@contextmanager
+def _place(root: Path) -> Iterator[Path]:
+    """A folder until the block ends; those of killed processes are removed, their locks are free.
+
+    It gets its name when it is locked, so that no other process takes it for one that was left.
+    """
+    for left in root.glob(f"{_PREFIX}*"):
+        with suppress(OSError, Timeout), FileLock(left / _LOCK, blocking=False):
+            shutil.rmtree(left)
+    with _explained(root):
+        made = Path(tempfile.mkdtemp(dir=root))
+        place = made.with_name(f"{_PREFIX}{made.name}")
+        lock = FileLock(made / _LOCK, thread_local=False)
+        lock.acquire()
+        made.rename(place)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+
+
+@contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    """Say what could not be written, which Arrow does not."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or errno.EIO
+        reason = (
+            f"{os.strerror(number)}; the log is kept there by users until the run ends: make room, "
+            "or name another folder as scratch"
+        )
+        raise OSError(number, reason, str(root)) from error
 
 
 def hashes_of(part: Part) -> Hashes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prodgen_rec.errors import BundleCorruptError
 from prodgen_rec.storage import load_arrays, save_arrays
@@ -81,6 +81,13 @@ class SavedImageModel:
         path = folder / _ABOUT
         try:
             about = ImageModelAbout.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise BundleCorruptError(f"{path}: not readable as settings: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise BundleCorruptError(
+                f"{path}: not readable as settings: {place}: {first['msg']}; restore the bundle "
+                "from a copy or fit again"
+            ) from error
         return cls(about, load_arrays(folder / _ARRAYS))

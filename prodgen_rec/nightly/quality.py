@@ -39,6 +39,9 @@ class Gate(BaseModel):
         Users served, as a share of those of the published run.
     max_refused
         Share of users that were due and refused.
+    max_cold
+        Share of served users without a usable history: all of them are cold where a log's items
+        are not those of the bundle.
     max_drift
         Largest distance between the distribution functions of scores of this run and the
         published one (Kolmogorov and Smirnov's statistic), 0 to 1.
@@ -50,6 +53,7 @@ class Gate(BaseModel):
     max_saturated: Annotated[float, Field(ge=0, le=1)] = 0.05
     min_users: Annotated[float, Field(ge=0)] = 0.5
     max_refused: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_cold: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_drift: Annotated[float, Field(ge=0, le=1)] = 0.25
 
     def complaints(self, made: Summary, before: Summary | None) -> list[str]:
@@ -85,6 +89,13 @@ class Gate(BaseModel):
             "at most",
             self.max_refused,
             "max_refused",
+        )
+        yield (
+            "the share of users without a usable history",
+            figures["cold"] / max(made.n_out, 1),
+            "at most",
+            self.max_cold,
+            "max_cold",
         )
         if before is None:
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodgen_rec.bundle import ABOUT
+from prodgen_rec.errors import BundleError
 from prodgen_rec.imagery.encoding import PictureEncoder
 from prodgen_rec.nightly.making import Maker
 from prodgen_rec.nightly.recipe import Recipe
@@ -51,8 +52,11 @@ class Studio:
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
+        before = _fingerprint(self.bundle)
         self.personalizer = Personalizer.load(self.bundle)
-        self.fingerprint = sha256(standing_folder(self.bundle) / ABOUT)
+        self.fingerprint = _fingerprint(self.bundle)
+        if self.fingerprint != before:
+            raise BundleError(f"{self.bundle} was replaced while it was being read; run again")
 
     @cached_property
     def _drawing(self) -> tuple[str, ConditionalVAE]:
@@ -82,3 +86,9 @@ class Studio:
         personalizer = self.personalizer.drawing_with(self._drawing[1])
         sharing = sharing_of(self.recipe, personalizer)
         return Maker(personalizer, self.recipe, reference_time, sharing, self._encoder.encode)
+
+
+def _fingerprint(bundle: Path) -> str:
+    """SHA-256 of what says what lies there; of nothing where `Personalizer.load` will complain."""
+    about = standing_folder(bundle) / ABOUT
+    return sha256(about) if about.is_file() else ""
