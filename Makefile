@@ -20,20 +20,24 @@ endif
 
 BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
 PACKAGES := prodgen_rec.events prodgen_rec.catalog prodgen_rec.preferences prodgen_rec.imagery prodgen_rec.nightly
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 SOURCES := $(shell find prodgen_rec -name '*.py')
 NOTEBOOKS := $(patsubst notebooks/%.py,build/notebooks/%.ipynb,$(sort $(wildcard notebooks/*.py)))
 
-.PHONY: help demo test lint format notebooks bench docs clean
+.PHONY: help demo test test-all lint format notebooks bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## list these words
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 demo: $(CORE) ## make a synthetic shop, learn from it, and write a gallery to demo/
 	@$(BIN)/prodgen-rec demo --out demo
 
-test: $(DEV) ## run all tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: $(DEV) ## run all tests but those that take minutes
+	$(PYTEST) -m "not long"
+
+test-all: $(DEV) ## run all tests, with faults injected at every step of the nightly job
+	$(PYTEST)
 
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check

@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from bundles import parts_of, rewrite
 
 from prodgen_rec import ALS, Personalizer
 from prodgen_rec._version import __version__
-from prodgen_rec.bundle import ABOUT, FORMAT, BundleAbout, verified_bundle, write_bundle
+from prodgen_rec.bundle import ABOUT, FORMAT, verified_bundle, write_bundle
 from prodgen_rec.errors import BundleCorruptError, BundleError, BundleVersionError
 from prodgen_rec.storage import load_arrays, sha256
 
@@ -42,20 +42,6 @@ USERS = ["user-00003", "user-00001"]
 def copy(bundle, tmp_path) -> Path:
     """A copy of the bundle that may be damaged."""
     return Path(shutil.copytree(bundle, tmp_path / "bundle"))
-
-
-def parts_of(path: Path) -> dict[str, bytes]:
-    """Every file of a folder by its path."""
-    files = [file for file in path.rglob("*") if file.is_file()]
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-
-
-def rewrite(path: Path, **changes: Any) -> None:
-    """Change ``bundle.json`` as somebody would who has read how it is sealed."""
-    about = BundleAbout.model_validate_json((path / ABOUT).read_bytes())
-    parts = {name: sha256(path / name) for name in parts_of(path).keys() - {ABOUT}}
-    about = about.model_copy(update={"parts": parts, **changes}).sealed()
-    (path / ABOUT).write_text(about.model_dump_json())
 
 
 # What a bundle holds
