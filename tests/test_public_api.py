@@ -29,7 +29,8 @@ BUILTIN_ERRORS = {
     "BadParameter": "prodgen_rec.cli",  # typer's, shown with the usage of the command
     "Exit": "prodgen_rec.cli",  # typer's, with an exit code
     # a full disk, said clearly
-    "OSError": "prodgen_rec.imagery.phase_files prodgen_rec.bundle prodgen_rec.nightly",
+    "OSError": "prodgen_rec.events.shards prodgen_rec.imagery.phase_files prodgen_rec.bundle "
+    "prodgen_rec.nightly",
     "TypeError": "prodgen_rec.storage",  # a mistake of ours, not of a user
     # caught at once
     "ValueError": "prodgen_rec.imagery.config prodgen_rec.preferences prodgen_rec.nightly",
