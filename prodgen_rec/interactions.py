@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from prodgen_rec.columns import EVENT, EVENT_WEIGHTS, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID, VALUE
 from prodgen_rec.errors import ConfigError, EventsError, InputError
-from prodgen_rec.events import Events
+from prodgen_rec.events import Events, read_events
 from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.events.weights import checked_weights
 from prodgen_rec.hashing import hash_ids, hash_pairs, uniform_of
@@ -235,6 +235,24 @@ def build_interactions(
     indptr = np.searchsorted(rows, np.arange(len(users) + 1))
     matrix = _csr(sums.astype(np.float32), columns, indptr, len(items))
     return Interactions(users, items, matrix)
+
+
+def interactions_of(
+    log: Any, event_weights: Mapping[str, float], half_life_days: float | None
+) -> Interactions:
+    """Evidence in a log, ages counted from its newest event.
+
+    Parameters
+    ----------
+    log
+        `Events`, or whatever `read_events` takes; `Interactions` are returned unchanged.
+    event_weights, half_life_days
+        See `build_interactions`.
+    """
+    if isinstance(log, Interactions):
+        return log
+    events = read_events(log, event_weights=event_weights)
+    return build_interactions(events, event_weights=event_weights, half_life_days=half_life_days)
 
 
 def _sums_by_pair(

@@ -6,6 +6,7 @@ import json
 import sys
 import tomllib
 
+import pandas as pd
 import pytest
 from command_line import (
     INTERRUPTED,
@@ -21,8 +22,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from settings import PLAIN
 
-from prodgen_rec import ALS, Personalizer, PersonalizerConfig, read_catalog, tune
+from prodgen_rec import (
+    ALS,
+    PersonalizerConfig,
+    build_interactions,
+    read_catalog,
+    read_events,
+    tune,
+)
 from prodgen_rec.cli.settings import read_settings, write_settings
+from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.preferences import ItemFeatures
 
 SETTINGS = """\
@@ -64,12 +73,13 @@ def test_what_is_written_is_what_the_library_finds(search, small_shop, tmp_path)
     out = tmp_path / "new" / "tuned.toml"
     outcome = search("--seed", 4, "--holdouts", 2, out=out)
     assert (outcome.code, outcome.out) == (0, f"{out}\n")
-    settings = PersonalizerConfig()
-    history = Personalizer(settings).interactions(small_shop.events)
-    start = ALS(**settings.preferences.model_dump(), seed=4)
-    best = tune(history, start, n_trials=3, k=5, n_holdouts=2, seed=4)
+    start = ALS(**PersonalizerConfig().preferences.model_dump(), seed=4)
+    best = tune(small_shop.events, start, n_trials=3, k=5, n_holdouts=2, seed=4)
     found = best.recommender
-    assert tomllib.loads(out.read_text()) == {
+    written = tomllib.loads(out.read_text())
+    assert written.pop("half_life_days", None) == best.half_life_days
+    assert written.pop("event_weights", EVENT_WEIGHTS) == best.event_weights
+    assert written == {
         "preferences": {
             "factors": found.factors, "regularization": found.regularization, "alpha": found.alpha,
             "frequency_scaling": found.frequency_scaling,
@@ -102,7 +112,10 @@ def test_all_other_settings_are_kept(search, config, small_shop, tmp_path, name)
     after = read_settings(out, size=None, event_weights="")
     assert after.preferences.iterations == 3
     assert after.preferences != before.preferences
-    assert after.model_copy(update={"preferences": before.preferences}) == before
+    fixed = {"purchase": 9.0, "click": 1.0, "wishlist": 2.0, "return": -1.0}
+    assert after.event_weights.items() >= fixed.items()  # the strongest, absent ones, no preference
+    found = ("preferences", "half_life_days", "event_weights")
+    assert after.model_copy(update={name: getattr(before, name) for name in found}) == before
 
     bundle = tmp_path / "bundle"
     done(
@@ -125,15 +138,29 @@ def test_features_of_items_get_the_weights_that_were_found(search, small_shop, t
         for name, weight in {"type": 2.0, "color": 0.5}.items()
     }
     settings = PersonalizerConfig()
-    history = Personalizer(settings).interactions(small_shop.events)
     start = ALS(**settings.preferences.model_dump())
-    best = tune(history, start, features=features, n_trials=3, k=5)
+    best = tune(small_shop.events, start, features=features, n_trials=3, k=5)
     assert outcome.json["ndcg@5"] == best.value
     assert outcome.json["item_features"] == {
         "type": 2.0 * best.weights["type"], "color": 0.5 * best.weights["color"]
     }  # fmt: skip
     again = search("--json", config=config, items=small_shop.items)
     assert again.json == outcome.json
+
+
+def test_events_of_one_moment_are_held_out_by_chance(search, small_shop, tmp_path):
+    log = pd.read_csv(small_shop.events).assign(timestamp="2024-01-01")
+    log.to_csv(tmp_path / "log.csv", index=False)
+    config = tmp_path / "given.json"
+    config.write_text('{"half_life_days": 30.0}')
+    outcome = search(events=tmp_path / "log.csv", config=config)
+    assert "all events are of one moment: what is held out is drawn" in outcome.said
+    start = ALS(**PersonalizerConfig().preferences.model_dump())
+    best = tune(build_interactions(read_events(log)), start, n_trials=3, k=5)
+    written = tomllib.loads((tmp_path / "tuned.toml").read_text())
+    assert written.keys() == {"half_life_days", "preferences"}
+    assert written["half_life_days"] == 30
+    assert written["preferences"]["alpha"] == best.recommender.alpha
 
 
 # Interruptions -------------------------------------------------------------------------

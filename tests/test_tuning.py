@@ -264,7 +264,7 @@ def test_who_has_too_few_items_left_is_not_judged(world, caplog):
     assert training.matrix.toarray()[3].sum() == 56  # what is not judged is learned from
     with caplog.at_level("INFO", "prodgen_rec"):
         assert tune(more, EASE(), n_trials=1, k=11).value > 0.2
-    assert "of 147 users with two items or more, 2 have fewer than k = 11 left" in caplog.text
+    assert "of 147 users with something to hold out, 2 have fewer than k = 11 items" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_who_has_too_few_items_left_is_not_judged(world, caplog):
         (lambda w: tune(w, EASE(), minutes="9"), ConfigError, "minutes = '9': expected a number"),
         (lambda w: tune(w, EASE), InputError, r"got the class EASE; pass EASE\(\)"),
         (lambda w: tune(w, "EASE"), InputError, r"expected a recommender, got str; pass one such"),
-        (lambda w: tune(w.matrix, EASE()), InputError, "expected Interactions, got csr_array"),
+        (lambda w: tune(w.matrix, EASE()), InputError, "events cannot be read from a csr_array"),
         (
             lambda w: tune(w, EASE(), features=ItemFeatures.none(w.items)),
             InputError,

@@ -96,7 +96,8 @@ def check_settings_file(
             "file, which will hold all of its settings"
         )
     standing = _flat(_said(PersonalizerConfig.parse(_settings_in(out, "--out"))))
-    kept = _flat(_said(settings))
+    # All weights, since a search that changes one writes the others beside it.
+    kept = _flat({**_said(settings), "event_weights": settings.event_weights})
     lost = [one for one, value in standing.items() if one not in found and kept.get(one) != value]
     if lost:
         raise InputError(

@@ -7,12 +7,16 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prodgen_rec.cli.console import Reporter
 from prodgen_rec.cli.inputs import Inputs
 from prodgen_rec.cli.settings import check_settings_file, read_settings, write_settings
+from prodgen_rec.columns import TIMESTAMP
 from prodgen_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from prodgen_rec.config import PersonalizerConfig
+    from prodgen_rec.events import Events
+    from prodgen_rec.interactions import Interactions
     from prodgen_rec.preferences import ALS, ItemFeatures
     from prodgen_rec.tuning import Tuned
 
@@ -36,25 +40,23 @@ def tune(
     inputs: Inputs,
 ) -> dict[str, Any]:
     """Search for the settings of the preferences and write them; returns what was found."""
-    from prodgen_rec.personalizer import Personalizer
     from prodgen_rec.tuning import check_installed
     from prodgen_rec.tuning import tune as search
 
     check_installed()
     report = inputs.report
     settings = read_settings(config, size=None, event_weights=event_weights)
-    found = {f"preferences.{name}" for name in _FOUND}
-    found |= {f"item_features.{name}" for name in settings.item_features}
-    check_settings_file(out, config, settings, found)
+    check_settings_file(out, config, settings, _names_found(settings))
     features = _features(items, settings, inputs)
-    history = inputs.read_history(events, Personalizer(settings, seed=seed))
+    log, evidence = _log(inputs.read_log(events, settings), settings, report)
     inputs.check_columns_found()
     kept = out.with_name(f"{out.name}.trials")
     out.parent.mkdir(parents=True, exist_ok=True)
     with report.step(f"trying up to {trials} settings; each stays in {kept}"):
         tuned = search(
-            history,
+            log,
             settings.preferences.recommender(seed=seed),
+            **evidence,
             features=features,
             n_trials=trials,
             minutes=math.inf if minutes is None else minutes,
@@ -74,7 +76,40 @@ def tune(
         f"ndcg@{k}": tuned.value,
         "preferences": better.preferences.model_dump(mode="json"),
         "item_features": better.item_features,
+        "event_weights": better.event_weights,
+        "half_life_days": better.half_life_days,
         "trials": tuned.trials.to_dict("records"),
+    }
+
+
+def _log(
+    events: Events, settings: PersonalizerConfig, report: Reporter
+) -> tuple[Events | Interactions, dict[str, Any]]:
+    """A log and its evidence as a search takes them: interactions where there is but one moment."""
+    from prodgen_rec.interactions import interactions_of
+
+    evidence: dict[str, Any] = {
+        "event_weights": settings.event_weights, "half_life_days": settings.half_life_days
+    }  # fmt: skip
+    moments = events.numbers(TIMESTAMP)
+    if moments.min() < moments.max():
+        return events, evidence
+    report.say(
+        "  all events are of one moment: what is held out is drawn, and half_life_days and "
+        "event_weights stay as they are"
+    )
+    return interactions_of(events, **evidence), {}
+
+
+def _names_found(settings: PersonalizerConfig) -> set[str]:
+    """Full names of the settings that a search may change."""
+    weights = settings.event_weights
+    strongest = max(weights, key=lambda name: weights[name])
+    return {
+        "half_life_days",
+        *(f"preferences.{name}" for name in _FOUND),
+        *(f"item_features.{name}" for name in settings.item_features),
+        *(f"event_weights.{name}" for name in weights if name != strongest and weights[name] > 0),
     }
 
 
@@ -114,6 +149,10 @@ def _with_found(settings: PersonalizerConfig, tuned: Tuned[ALS]) -> Personalizer
     said["preferences"] = said.get("preferences", {}) | found
     for name, times in tuned.weights.items():
         said["item_features"][name] *= times
+    if tuned.event_weights:
+        said["half_life_days"] = tuned.half_life_days
+    if tuned.event_weights not in ({}, settings.event_weights):
+        said["event_weights"] = tuned.event_weights
     return PersonalizerConfig.parse(said)
 
 

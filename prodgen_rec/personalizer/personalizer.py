@@ -17,11 +17,10 @@ from prodgen_rec.catalog import Catalog
 from prodgen_rec.columns import GENERATED, ITEM_ID, RANK, SCORE, SIMILARITY, USER_ID
 from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import ConfigError, InputError, NotFittedError
-from prodgen_rec.events import read_events
 from prodgen_rec.ids import IdArray, as_id_array
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.saved import SavedImageModel
-from prodgen_rec.interactions import Interactions, build_interactions
+from prodgen_rec.interactions import Interactions, interactions_of
 from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 from prodgen_rec.personalizer.results import Illustrated, Imagined, UserVectors
@@ -110,14 +109,7 @@ class Personalizer:
         ``events`` is `Events`, or whatever `read_events` takes; `Interactions` are returned
         unchanged. With ``half_life_days``, ages count from the newest event of this log.
         """
-        if isinstance(events, Interactions):
-            return events
-        weights = self.config.event_weights
-        return build_interactions(
-            read_events(events, event_weights=weights),
-            event_weights=weights,
-            half_life_days=self.config.half_life_days,
-        )
+        return interactions_of(events, self.config.event_weights, self.config.half_life_days)
 
     # What was learned
 

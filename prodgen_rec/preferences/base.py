@@ -43,6 +43,11 @@ class Recommender(ABC):
 
     interactions_: Interactions
 
+    @property
+    def weighs_evidence(self) -> bool:
+        """Whether the size of net evidence counts, and not only if it is positive."""
+        return True
+
     @classmethod
     def search_space(cls, evidence: csr_array) -> Space:
         """Values of hyper-parameters that are worth a try on net evidence (n_users, n_items)."""

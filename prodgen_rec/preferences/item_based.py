@@ -43,6 +43,11 @@ class ItemRecommender(Recommender):
 
     item_weights_: Weights
 
+    @property
+    def weighs_evidence(self) -> bool:
+        """It does not."""
+        return False
+
     @abstractmethod
     def _weights_between(self, rows: csr_array) -> Weights:
         """Weights, from what `liked_rows` gives: users and features above each other."""

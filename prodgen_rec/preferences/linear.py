@@ -19,6 +19,11 @@ class LinearRecommender(VectorRecommender):
     A subclass implements `_learn_items` and `_by_item`.
     """
 
+    @property
+    def weighs_evidence(self) -> bool:
+        """It does not."""
+        return False
+
     @abstractmethod
     def _by_item(self, items: slice | npt.NDArray[np.integer[Any]]) -> Vectors:
         """What items in a history add to the vector of its user, one row each."""

@@ -47,6 +47,11 @@ class Popularity(VectorRecommender):
                 "to count every user fully"
             )
 
+    @property
+    def weighs_evidence(self) -> bool:
+        """Only with ``full_evidence``."""
+        return self.full_evidence is not None
+
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
         positive = np.maximum(evidence.data.astype(np.float64), 0.0)
         full = self.full_evidence

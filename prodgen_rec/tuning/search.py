@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 import math
@@ -10,38 +9,35 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
+from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import ConfigError, InputError, MissingExtraError, TrainingDivergedError
-from prodgen_rec.evaluation.ranking import evaluate_ranking
+from prodgen_rec.events import Events, read_events
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ItemFeatures, Recommender
-from prodgen_rec.preferences.base import check_input
 from prodgen_rec.preferences.checks import check_number, check_whole_number
-from prodgen_rec.preferences.space import Choice, Range
-from prodgen_rec.tuning.holdouts import HoldOut, numbers_held_out
-from prodgen_rec.tuning.trials import no_news_of_optuna, stored
+from prodgen_rec.preferences.space import Choice
+from prodgen_rec.tuning.candidates import AnyRecommender, Candidate, Candidates
+from prodgen_rec.tuning.evidence import Evidence
+from prodgen_rec.tuning.holdouts import by_chance, by_time
+from prodgen_rec.tuning.trials import contents, no_news_of_optuna, stored
 
 if TYPE_CHECKING:
     import optuna
 
-AnyRecommender = TypeVar("AnyRecommender", bound=Recommender)
-
 logger = logging.getLogger(__name__)
 
-_APART = 1_000_003
-"""Between the seeds of one search's hold-outs, so that searches by near seeds share none."""
+_TRIED = "settings"
+"""Under which a trial keeps what was tried: what was drawn, in the units of its evidence."""
 _KEPT = 25.0
 """Percentage of the trials that go on to the next hold-out, once there were some."""
-_WEIGHTS = Range(0.05, 50.0)
-"""Multiples of the evidence of features."""
-_WEIGHT = "weight of "
 
 
 @dataclass(frozen=True)
@@ -56,28 +52,36 @@ class Tuned(Generic[AnyRecommender]):
         What to fit it with besides the interactions; None if no features were given.
     weights
         What the evidence of each of the features is multiplied by, by their names.
+    event_weights, half_life_days
+        How events become interactions, as `build_interactions` and `PersonalizerConfig` take it;
+        no weights and None if interactions were given.
     value
         Its metric on the items that were held out.
     trials
-        One row per trial, in their order: its settings and ``value``, the mean over all hold-outs;
-        NaN for a trial that was given up before the last.
+        One row per trial, in their order: its settings, an infinite half-life for no decay, and
+        ``value``, the mean over all hold-outs; NaN for a trial that was given up before the last.
     """
 
     recommender: AnyRecommender
     features: ItemFeatures | None
     weights: dict[str, float]
+    event_weights: dict[str, float]
+    half_life_days: float | None
     value: float
     trials: pd.DataFrame
 
-    def fit(self, interactions: Interactions) -> AnyRecommender:
-        """Fit the best on all of the interactions."""
-        return self.recommender.fit(interactions, self.features)
+    def fit(self, events: Any) -> AnyRecommender:
+        """Fit the best on all of the events or interactions, whichever were given."""
+        evidence = Evidence(self.event_weights, self.half_life_days)
+        return Candidate(self.recommender, self.features, evidence).fit(events)
 
 
 def tune(
-    interactions: Interactions,
+    events: Any,
     recommender: AnyRecommender,
     *,
+    event_weights: Mapping[str, float] | None = None,
+    half_life_days: float | None = None,
     features: Mapping[str, ItemFeatures] | None = None,
     n_trials: int = 50,
     minutes: float = math.inf,
@@ -93,18 +97,32 @@ def tune(
     The first trial is of the settings that are given, as far as they lie in the space; what is
     found is at least as good on the hold-outs.
 
-    Of every user a tenth of the items is held out, at least one and never all, drawn by
-    (seed, user, item); but nothing of users with fewer than k items left to recommend, whose number
-    is logged. So small a share makes the value of one hold-out uncertain, and a larger
-    one would find what suits less data than there is: therefore a trial is judged by the mean over
-    several hold-outs, of which three in four trials see the first alone.
+    Of events the newest tenth is held out, then the newest tenth of the others, and so on. A trial
+    learns from what lies before, and is judged by what users who were known then went on to take:
+    items of positive evidence, by the weights that are given, that they had not touched. So it can
+    be told what old events are worth, and which events count.
+
+    Of interactions a tenth of every user's items is held out, at least one and never all, drawn by
+    (seed, user, item). Users with fewer than k items left to recommend are not judged; their number
+    is logged.
+
+    So small a share makes the value of one hold-out uncertain, and a larger one would find what
+    suits less data than there is: therefore a trial is judged by the mean over several hold-outs,
+    of which three in four trials see the first alone.
 
     Parameters
     ----------
-    interactions
-        Training data; what they are later judged on must not be among it.
+    events
+        Training data; what is later judged on must not be among it. With `Events`, or whatever
+        `read_events` takes, the half-life and the weights of events are searched for, too;
+        `Interactions` are taken as they are.
     recommender
         What is tuned; hyper-parameters that the search does not touch stay as they are here.
+    event_weights, half_life_days
+        With events, what the search starts from, see `build_interactions`; None for the default
+        weights, and for no decay. Searched for are weights of events that occur with one above 0,
+        except the largest; neither for recommenders that only ask whether evidence is positive,
+        such as EASE.
     features
         Features by name; a multiple of the evidence of each is searched for.
     n_trials, minutes, patience
@@ -114,9 +132,10 @@ def tune(
         Length of the lists, at most what some user has left of the catalogue.
     n_holdouts
         Hold-outs that the better trials are judged on, each with a fit of its own. On a small log
-        the best of many trials on one hold-out is best by luck.
+        the best of many trials on one hold-out is best by luck. There are fewer if the log is too
+        short for so many by time.
     seed
-        Of the hold-out and of the search.
+        Of what is drawn for the hold-outs, and of the search.
     file
         Keeps the trials, so that the same call goes on where it was stopped; None keeps nothing.
     progress
@@ -125,22 +144,23 @@ def tune(
     Raises
     ------
     ConfigError
-        There is nothing to tune, or a number is out of range.
+        There is nothing to tune, or a number is out of range; or weights or a half-life came with
+        interactions.
     InputError
-        What came is no interactions, recommender or features; no user has two items; or ``file``
-        holds something else.
+        What came is no events, recommender or features; nothing can be held out; or ``file`` holds
+        something else.
     MissingExtraError
         Optuna is not installed.
     """
     check_installed()
-    check_input(interactions, None)
     _check_recommender(recommender)
     counts = {"n_trials": n_trials, "patience": patience, "k": k, "n_holdouts": n_holdouts}
     for name, value in counts.items():
         check_whole_number(name, value, 1)
     check_whole_number("seed", seed, 0)
     check_number("minutes", minutes, 0)
-    search = _Search(interactions, recommender, _checked(features), k, n_holdouts, seed)
+    log, evidence = _with_evidence(events, event_weights, half_life_days)
+    search = _Search(log, recommender, _checked(features), evidence, k, n_holdouts, seed)
     search.run(n_trials, minutes, patience, file, progress)
     return search.found()
 
@@ -155,6 +175,21 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("optuna") is None:
         raise MissingExtraError("optuna", "tune")
+
+
+def _with_evidence(
+    events: Any, event_weights: Mapping[str, float] | None, half_life_days: float | None
+) -> tuple[Events | Interactions, Evidence]:
+    """A log, and what its events count for at the start."""
+    if not isinstance(events, Interactions):
+        weights = EVENT_WEIGHTS if event_weights is None else event_weights
+        return read_events(events, event_weights=weights), Evidence(weights, half_life_days)
+    if event_weights is not None or half_life_days is not None:
+        raise ConfigError(
+            "event_weights and half_life_days make interactions of events, and interactions were "
+            "given; pass the events"
+        )
+    return events, Evidence({}, None)
 
 
 def _check_recommender(recommender: object) -> None:
@@ -188,22 +223,22 @@ class _Search(Generic[AnyRecommender]):
 
     def __init__(
         self,
-        interactions: Interactions,
+        log: Events | Interactions,
         recommender: AnyRecommender,
         features: dict[str, ItemFeatures],
+        evidence: Evidence,
         k: int,
         n_holdouts: int,
         seed: int,
     ) -> None:
-        self.recommender, self.features, self.k, self.seed = recommender, features, k, seed
-        every = interactions.items.union(*(one.items for one in features.values()), what="item")
-        n_out = numbers_held_out(interactions, len(every), k)
-        self.space = dict(recommender.search_space(interactions.matrix))
-        if not self.space:
-            raise ConfigError(f"a {type(recommender).__name__} has nothing to tune")
-        self.space |= {_WEIGHT + name: _WEIGHTS for name in features}
-        seeds = [seed + _APART * i for i in range(n_holdouts)]
-        self.holdouts = [HoldOut.of(interactions, n_out, one) for one in seeds]
+        self.log, self.features, self.k, self.seed = log, features, k, seed
+        of_features = [one.items for one in features.values()]
+        self.holdouts = (
+            by_time(log, evidence, of_features, k=k, n=n_holdouts, seed=seed)
+            if isinstance(log, Events)
+            else by_chance(log, of_features, k=k, n=n_holdouts, seed=seed)
+        )
+        self.candidates = Candidates(log, recommender, features, evidence)
 
     def run(
         self,
@@ -219,7 +254,7 @@ class _Search(Generic[AnyRecommender]):
         self.study = self._study(file)
         waiting = self.study.get_trials(False, (optuna.trial.TrialState.WAITING,))
         if not self._over() and not waiting:
-            self.study.enqueue_trial(self._start())
+            self.study.enqueue_trial(self.candidates.start())
         end = time.monotonic() + 60 * minutes
         shown = progress and Console(stderr=True).is_terminal
         with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bar:
@@ -233,19 +268,17 @@ class _Search(Generic[AnyRecommender]):
                 )
                 self._try(self.study.ask())
 
-    def _start(self) -> dict[str, Any]:
-        """The settings that the search was given, as far as they lie in the space."""
-        given = dataclasses.asdict(self.recommender)  # type: ignore[call-overload]
-        given |= {_WEIGHT + name: 1.0 for name in self.features}
-        return {name: given[name] for name, values in self.space.items() if given[name] in values}
-
     def found(self) -> Tuned[AnyRecommender]:
         """The best of all trials."""
         best = self.study.best_trial
-        rows = [trial.params | {"value": _value(trial)} for trial in self._over()]
-        recommender, features = self._made(best.params)
-        weights = {name: float(best.params[_WEIGHT + name]) for name in self.features}
-        return Tuned(recommender, features, weights, float(best.value or 0.0), pd.DataFrame(rows))
+        rows = [trial.user_attrs[_TRIED] | {"value": _value(trial)} for trial in self._over()]
+        settings = best.user_attrs[_TRIED]
+        candidate = self.candidates.of(settings)
+        return Tuned(
+            candidate.recommender, candidate.features, self.candidates.weights(settings),
+            dict(candidate.evidence.event_weights), candidate.evidence.half_life_days,
+            float(best.value or 0.0), pd.DataFrame(rows),
+        )  # fmt: skip
 
     def _study(self, file: Path | str | None) -> optuna.Study:
         import optuna
@@ -259,16 +292,11 @@ class _Search(Generic[AnyRecommender]):
 
     def _fingerprint(self) -> str:
         """Other data or another recommender in the same file are another search."""
-        matrices = [one.training.matrix for one in self.holdouts]
-        matrices += [one.matrix for one in self.features.values()]
-        arrays = [part for m in matrices for part in (m.data, m.indices, m.indptr)]
-        about = f"{type(self.recommender).__name__} {self._fixed()} {self.k} {self.seed}"
-        return fingerprint(about, repr(self.space), *arrays)
-
-    def _fixed(self) -> dict[str, Any]:
-        """Hyper-parameters that the search does not touch."""
-        every = dataclasses.asdict(self.recommender)  # type: ignore[call-overload]
-        return {name: value for name, value in every.items() if name not in self.space}
+        arrays = contents(self.log)
+        for one in self.features.values():
+            arrays += [one.matrix.data, one.matrix.indices, one.matrix.indptr]
+        about = f"{self.candidates.name} {self.candidates.fixed()} {self.candidates.space}"
+        return fingerprint(f"{about} {self.k} {self.seed} {len(self.holdouts)}", *arrays)
 
     def _is_over(self, n_trials: int, patience: int, end: float) -> bool:
         values = [_value(trial) for trial in self._over()]
@@ -286,35 +314,28 @@ class _Search(Generic[AnyRecommender]):
     def _news(self) -> str:
         return f"best nDCG@{self.k} {self.study.best_value:.4f}" if self._over() else "tuning"
 
-    def _settings(self, trial: optuna.Trial) -> dict[str, Any]:
-        settings: dict[str, Any] = {}
-        for name, values in self.space.items():
+    def _drawn(self, trial: optuna.Trial) -> dict[str, Any]:
+        drawn: dict[str, Any] = {}
+        for name, values in self.candidates.space.items():
             if isinstance(values, Choice):
-                settings[name] = trial.suggest_categorical(name, values.values)
+                drawn[name] = trial.suggest_categorical(name, values.values)
             elif isinstance(values.low, int) and isinstance(values.high, int):
-                settings[name] = trial.suggest_int(name, values.low, values.high, log=values.log)
+                drawn[name] = trial.suggest_int(name, values.low, values.high, log=values.log)
             else:
-                settings[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
-        return settings
-
-    def _made(self, settings: Mapping[str, Any]) -> tuple[AnyRecommender, ItemFeatures | None]:
-        of_model = {k: v for k, v in settings.items() if not k.startswith(_WEIGHT)}
-        features = None
-        for name, one in self.features.items():
-            weighted = one.times(settings[_WEIGHT + name])
-            features = weighted if features is None else features.and_also(weighted)
-        return dataclasses.replace(self.recommender, **of_model), features  # type: ignore[type-var]
+                drawn[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
+        return drawn
 
     def _try(self, trial: optuna.Trial) -> None:
         """Judge a trial by its mean nDCG: 0 where the fit diverges, none if it is given up."""
         import optuna
 
-        settings = self._settings(trial)
-        recommender, features = self._made(settings)
+        settings = self.candidates.settings(self._drawn(trial))
+        trial.set_user_attr(_TRIED, settings)
+        candidate = self.candidates.of(settings)
         values = []
         try:
             for holdout in self.holdouts:
-                values.append(self._judged(recommender, features, holdout))
+                values.append(holdout.ndcg(candidate, self.k))
                 trial.report(float(np.mean(values)), len(values))
                 if len(values) < len(self.holdouts) and trial.should_prune():
                     self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -323,13 +344,6 @@ class _Search(Generic[AnyRecommender]):
             logger.info("trial %s: %s", settings, error)
             values = [0.0]
         self.study.tell(trial, float(np.mean(values)))
-
-    def _judged(
-        self, recommender: AnyRecommender, features: ItemFeatures | None, holdout: HoldOut
-    ) -> float:
-        lists = recommender.fit(holdout.training, features).recommend(holdout.users, self.k)
-        report = evaluate_ranking(lists, holdout.pairs, k=self.k, n_boot=1)
-        return report.intervals[f"ndcg@{self.k}"].value
 
 
 def _value(trial: optuna.trial.FrozenTrial) -> float:

@@ -1,4 +1,4 @@
-"""The file of a search's trials, and what Optuna says meanwhile."""
+"""The file of a search's trials, by what a search is known in it, and what Optuna says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from prodgen_rec.columns import EVENT, ITEM_ID, QUANTITY, TIMESTAMP, USER_ID
 from prodgen_rec.errors import InputError
+from prodgen_rec.events import Events
+from prodgen_rec.hashing import hash_ids, hash_pairs
+from prodgen_rec.interactions import Interactions
 
 if TYPE_CHECKING:
     import optuna
@@ -33,6 +40,20 @@ def stored(file: Path | str) -> optuna.storages.BaseStorage:
         f"{file} cannot be read as the trials of a search ({why}); name another file, or delete "
         "this one to start over"
     )
+
+
+def contents(log: Events | Interactions) -> list[npt.NDArray[Any]]:
+    """Arrays that differ where logs do; the order of events is no difference."""
+    if isinstance(log, Interactions):
+        ids = (hash_ids(one.arrow, 0) for one in (log.users, log.items))
+        return [*ids, log.matrix.data, log.matrix.indices, log.matrix.indptr]
+    rows = np.zeros(len(log), np.uint64)
+    for column in (USER_ID, ITEM_ID, EVENT):
+        dictionary, codes = log.codes(column)
+        rows = hash_pairs(rows, hash_ids(dictionary, 0)[codes])
+    for column in (TIMESTAMP, QUANTITY):  # exact in float64 until the year 2255
+        rows = hash_pairs(rows, log.numbers(column).astype(np.float64).view(np.uint64))
+    return [rows.sum(keepdims=True)]
 
 
 @contextmanager

@@ -128,8 +128,9 @@ def tune(
 ) -> None:
     r"""Find settings of the preferences for a log, and write them for `fit`.
 
-    Settings are judged by lists for users, of whose items a tenth is held out. What is written are
-    those of `--config` with the best `preferences`; a file with others is not overwritten. All
+    Settings are judged by lists for users, learned from what lies before a moment: they should
+    hold what users took after it. What is written are those of `--config` with the best
+    `preferences`, `half_life_days` and `event_weights`; a file with others is not overwritten. All
     trials stay in a file beside it, whose name ends in `.trials`: after Ctrl-C, or with more
     `--trials`, the same command goes on. Needs `pip install 'prodgen-rec[tune]'`.
 
