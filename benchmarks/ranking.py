@@ -249,13 +249,20 @@ def retail(data: Path) -> Log | str:
     return Log(pairs[~out], pairs[out], 20, models)
 
 
-def movies(_: Path) -> Log | str:
-    """MovieLens-100K, every rating a positive, three quarters of each film's to learn from."""
+def movie_ratings() -> pd.DataFrame | str:
+    """MovieLens-100K as the package recbole has it: user_id, item_id, rating, timestamp."""
     spec = importlib.util.find_spec("recbole")
     if spec is None or spec.origin is None:
         return "recbole is not installed"
     file = Path(spec.origin).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
-    log = pd.read_csv(file, sep="\t").rename(columns=lambda name: name.split(":")[0])
+    return pd.read_csv(file, sep="\t").rename(columns=lambda name: name.split(":")[0])
+
+
+def movies(_: Path) -> Log | str:
+    """MovieLens-100K, every rating a positive, three quarters of each film's to learn from."""
+    log = movie_ratings()
+    if isinstance(log, str):
+        return log
     # As python_stratified_split(ratio=.75, filter_by="item", seed=42) of Recommenders draws it.
     log["chance"] = np.random.RandomState(42).rand(len(log))
     by_item = log.sort_values(["item_id", "chance"]).groupby("item_id")
