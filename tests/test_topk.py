@@ -31,13 +31,15 @@ def sort_everything(users, items, n, allowed=None, excluded=None):
     scale=st.sampled_from([1e-30, 1e-19, 1e-3, 1.0, 1e6]),
     per_block=st.integers(1, 7),
     n_parts=st.integers(1, 3),
+    n_lengths=st.sampled_from([1, 2, 12]),
 )
 def test_equals_sorting_everything_with_planted_ties(
-    seed, n_items, n, n_values, scale, per_block, n_parts
+    seed, n_items, n, n_values, scale, per_block, n_parts, n_lengths
 ):
     rng = np.random.default_rng(seed)
     users = (rng.integers(-n_values, n_values, (7, 3)) * scale).astype(np.float32)
     items = rng.integers(-n_values, n_values, (n_items, 3)).astype(np.float32)
+    items *= np.float32(0.5) ** rng.integers(0, n_lengths, (n_items, 1))
     allowed = rng.random(n_items) < 0.9
     excluded = rng.random((7, n_items)) < 0.3
     if (allowed & ~excluded).sum(axis=1).min() < n:
@@ -45,11 +47,33 @@ def test_equals_sorting_everything_with_planted_ties(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topk, "_USERS_AT_ONCE", per_block)
         patch.setattr(topk, "_ITEMS_AT_ONCE", -(-n_items // n_parts))
+        patch.setattr(topk, "_LONGEST_AT_ONCE", 7)
         patch.setattr(topk, "_PAIRS_AT_ONCE", 5)
         index, score = top_n(users, items, n, allowed=allowed, excluded=csr_array(excluded))
     expected = sort_everything(users, items, n, allowed, excluded)
     np.testing.assert_array_equal(index, expected[0])
     np.testing.assert_array_equal(score, expected[1])
+
+
+def test_short_items_are_left_out_unless_they_can_win(monkeypatch):
+    scored = []
+    groups = topk._Memory.groups
+
+    def counted(memory, n_users, n_items, n):
+        scored.append(n_items)
+        return groups(memory, n_users, n_items, n)
+
+    monkeypatch.setattr(topk._Memory, "groups", counted)
+    long = np.tile(np.float32([[0.5, 1.0]]), (3000, 1))
+    long[2999] = [0.0, 5.0]
+    short = np.tile(np.float32([[0.25, 0.0]]), (4000, 1))
+    users = np.float32([[1.0, 0.0]])
+    for best, expected in ((0.5, 0), (0.51, 0), (0.49, 1)):  # as long as the score of the others
+        items = np.concatenate([[[best, 0.0]], long, short]).astype(np.float32)
+        scored.clear()
+        index, _ = top_n(users, items, 1)
+        assert index.tolist() == [[expected]]
+        assert 3000 <= sum(scored) <= 3001, "all long ones, none of the short ones"
 
 
 @pytest.mark.parametrize("n_items", [300, 5000])
