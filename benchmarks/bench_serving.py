@@ -13,10 +13,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
+from prodgen_rec import ALS, Interactions
+from prodgen_rec.ids import IdMap
 from prodgen_rec.imagery import Budget, ConditionalVAE, ImageryConfig, Pairs
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.topk import top_n
@@ -37,8 +40,10 @@ def main() -> None:
 
     folded = seconds(lambda: UserSolver(items, regularization=10.0, alpha=4.0).solve(history))
     print(f"fold-in                            {N_USERS / folded:8,.0f} users/s")
-    lists(users, items, best)
-    lists(users, rng.standard_normal((MANY_ITEMS, DIMENSION), np.float32), best)
+    lists("random", users, items, history, best)
+    many = rng.standard_normal((MANY_ITEMS, DIMENSION), np.float32)
+    lists("random", users, many, seen_by(users, MANY_ITEMS), best)
+    lists("learned", *learned(), best)
 
     model = small_image_model()
     vectors = rng.standard_normal((N_PICTURES, DIMENSION), np.float32)
@@ -61,14 +66,37 @@ def seen_by(users: np.ndarray, n_items: int) -> sp.csr_array:
     return sp.random_array(shape, density=N_SEEN / n_items, rng=rng, dtype=np.float32).tocsr()
 
 
-def lists(users: np.ndarray, items: np.ndarray, best: float) -> None:
+def learned() -> tuple[np.ndarray, np.ndarray, sp.csr_array]:
+    """Vectors that ALS learns of users with 16 kinds of taste, and their histories.
+
+    Popularity is a power of the rank, as in shops, and a few items have most of the length.
+    """
+    rng = np.random.default_rng(2)
+    kind = rng.integers(0, 16, (2, N_USERS))
+    weights = np.arange(1, N_ITEMS + 1) ** -0.8
+    taken = []
+    for user in range(N_USERS):
+        drawn = rng.choice(N_ITEMS, 4 * N_SEEN, p=weights / weights.sum())
+        fits = np.isin(drawn % 16, kind[:, user])
+        taken.append(np.unique(np.concatenate([drawn[fits], drawn[:5]])))
+    rows = np.repeat(np.arange(N_USERS), [len(one) for one in taken])
+    history = sp.csr_array(
+        (np.ones(len(rows), np.float32), (rows, np.concatenate(taken))), shape=(N_USERS, N_ITEMS)
+    )
+    ids = [IdMap(pa.array(np.arange(n))) for n in (N_USERS, N_ITEMS)]
+    als = ALS(DIMENSION, iterations=5).fit(Interactions(*ids, history))
+    return als.user_vectors_, als.item_vectors_, history
+
+
+def lists(
+    what: str, users: np.ndarray, items: np.ndarray, history: sp.csr_array, best: float
+) -> None:
     """Print how fast the best 20 are found, beside the matrix product and `implicit`."""
-    history = seen_by(users, len(items))
     ours = seconds(lambda: top_n(users, items, 20, excluded=history.astype(bool)))
     theirs = seconds(lambda: implicit_top(users, items, history))
     gflops = 2 * len(users) * len(items) * DIMENSION / ours / 1e9
     print(
-        f"top 20 of {len(items):<7,}                  {len(users) / ours:8,.0f} users/s  "
+        f"top 20 of {len(items):<7,} {what:17}{len(users) / ours:8,.0f} users/s  "
         f"{gflops / best:.2f} of the matrix product, {theirs / ours:.1f} × implicit"
     )
 

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from prodgen_rec.errors import InputError
 from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs, uniform_of
 from prodgen_rec.ids import IdMap
-from prodgen_rec.preferences.topk import top_n
+from prodgen_rec.preferences.topk import ItemIndex
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -147,7 +147,7 @@ class Exemplars:
         self, preferences: Floats, taken: csr_array
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Doubles]:
         """User, item and score of what each user took, and of the best items besides."""
-        best, score = top_n(preferences, self.vectors, min(_N_LISTED, len(self.items)))
+        best, score = self._index.best(preferences, min(_N_LISTED, len(self.items)))
         spread = score.std(axis=1, keepdims=True)
         standardized = (score - score[:, :1]) / np.where(spread > 0, spread, 1.0)
         own_row, own = (taken > 0).nonzero()
@@ -172,6 +172,10 @@ class Exemplars:
                 first = representatives(self._directions[own[some]], evidence[some], n)
                 order = np.concatenate([some[first], np.delete(some, first), others])
                 chance[order] = chance[luckiest_first]
+
+    @cached_property
+    def _index(self) -> ItemIndex:
+        return ItemIndex(self.vectors)
 
     @cached_property
     def _directions(self) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodgen_rec.ids import IdArray, IdMap
-from prodgen_rec.preferences.topk import top_n
+from prodgen_rec.preferences.topk import ItemIndex, top_n
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class ItemLatents:
         similarity
             float32 (n,), cosines, -1 to 1.
         """
-        index, cosine = top_n(self._directions_of(latents), self._directions, 1)
+        index, cosine = self._index.best(self._directions_of(latents), 1)
         return self.items.take(index), np.clip(cosine[:, 0], -1, 1).astype(np.float32)
 
     @cached_property
@@ -79,7 +79,7 @@ class ItemLatents:
         latents
             float32 (n, latent_size), that are copies.
         """
-        index, _ = top_n(self._directions_of(latents), self._directions, 1)
+        index, _ = self._index.best(self._directions_of(latents), 1)
         photo = self._directions[index[:, 0]].astype(np.float64)
         centred = latents.astype(np.float64) - self.centre
         length = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -97,6 +97,10 @@ class ItemLatents:
     def centre(self) -> Floats:
         """Mean latent, float32 (latent_size,)."""
         return np.asarray(self.latents.mean(axis=0))
+
+    @cached_property
+    def _index(self) -> ItemIndex:
+        return ItemIndex(self._directions)
 
     @cached_property
     def _directions(self) -> Floats:

@@ -36,6 +36,129 @@ _PAIRS_AT_ONCE = 1 << 15
 """Pairs rescored at a time, to bound memory when very many items tie."""
 
 
+class ItemIndex:
+    """Item vectors, made ready once to be searched for the best items of many users.
+
+    Parameters
+    ----------
+    item_vectors
+        float32 (n_items, d).
+    allowed
+        Shape (n_items,); items that anyone may get, by default all.
+
+    Raises
+    ------
+    InputError
+        A vector is not finite.
+    """
+
+    def __init__(
+        self,
+        item_vectors: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        columns = _allowed_columns(len(item_vectors), allowed)
+        lengths = _lengths(item_vectors[columns])
+        if not np.isfinite(lengths).all():
+            wrong = columns[np.argmin(np.isfinite(lengths))]
+            raise InputError(f"item vector {wrong} is not finite")
+        by_length = np.argsort(-lengths, kind="stable")
+        self._vectors = item_vectors
+        self._columns, self._lengths = columns[by_length], lengths[by_length]
+        self._place = _places(self._columns, len(item_vectors))
+        self._by_factor = np.ascontiguousarray(item_vectors[self._columns].T)  # a faster product
+        self._memory = _Memory()
+
+    def best(
+        self,
+        user_vectors: npt.NDArray[np.float32],
+        n: int,
+        *,
+        excluded: csr_array | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Best n items of each user by inner product, best first, ties by item index.
+
+        Parameters
+        ----------
+        user_vectors
+            float32 (n_users, d).
+        n
+            Items per user, at least 1.
+        excluded
+            Shape (n_users, n_items); what is stored is not for that user, whatever the value.
+        n_threads
+            Threads to use, by default one per CPU.
+
+        Returns
+        -------
+        index
+            Shape (n_users, n), item indices.
+        score
+            Shape (n_users, n), float64 inner products, descending along each row.
+
+        Raises
+        ------
+        InputError
+            Fewer than n items are left for some user, or n is below 1, or a user's vector is not
+            finite or too long.
+        """
+        _check_n(n, len(self._columns))
+        first = _first_part(self._lengths)
+
+        def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
+            users = user_vectors[rows]
+            slack = _rounding(users.shape[1], self._products(users, rows.start))
+            scores = _Scores(self, users, n, excluded)
+            row, item = _short_list(
+                scores.between, scores.reach, first, n, slack, self._columns, rows.start
+            )
+            exact = _scores_of_pairs(users, self._vectors, row, item)
+            return _first_n(row, item, exact, len(users), n)
+
+        return _by_blocks(block, len(user_vectors), len(self._columns), n, excluded, n_threads)
+
+    def _products(self, users: Floats, first_row: int) -> Scores:
+        """Lengths of users times that of the longest item, shape (n_users,)."""
+        longest = self._lengths[0]
+        products: Scores = _lengths(users) * longest
+        is_finite = products <= np.finfo(np.float32).max
+        if not is_finite.all():
+            raise InputError(
+                f"user vector {first_row + int(np.argmin(is_finite))} is not finite, or too long "
+                f"for a product with item vectors of length {longest:g} to be finite in float32"
+            )
+        return products
+
+
+class _Scores:
+    """Scores of some users, of the longest items first."""
+
+    def __init__(self, index: ItemIndex, users: Floats, n: int, excluded: csr_array | None) -> None:
+        self._index, self._users, self._n = index, users, n
+        self._user_lengths = _lengths(users)
+        self._unknown = self._user_lengths == 0
+        self._pairs = _pairs_of(excluded, index._place)
+
+    def between(self, start: int, stop: int) -> Floats:
+        """Those of the items from one place to another, in groups."""
+        index = self._index
+        groups = index._memory.groups(len(self._users), stop - start, self._n)
+        scores = groups.reshape(len(self._users), -1)[:, : stop - start]
+        np.matmul(self._users, index._by_factor[:, start:stop], out=scores)
+        _prefer_first_items(scores, self._unknown, index._columns[start:stop])
+        _exclude(scores, self._pairs, start)
+        return groups
+
+    def reach(self, least: Floats) -> int:
+        """How many items are long enough for the least score of some user."""
+        lengths = self._index._lengths
+        if self._unknown.any():  # any item may be among the first that are left
+            return len(lengths)
+        shortest = np.min(least / self._user_lengths)
+        return int(np.searchsorted(-lengths, -shortest, side="right"))
+
+
 def top_n(
     user_vectors: npt.NDArray[np.float32],
     item_vectors: npt.NDArray[np.float32],
@@ -45,78 +168,9 @@ def top_n(
     excluded: csr_array | None = None,
     n_threads: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Best n items of each user by inner product, best first, ties by item index.
-
-    Parameters
-    ----------
-    user_vectors
-        Shape (n_users, d).
-    item_vectors
-        Shape (n_items, d).
-    n
-        Items per user, at least 1.
-    allowed
-        Shape (n_items,); items that anyone may get, by default all.
-    excluded
-        Shape (n_users, n_items); what is stored is not for that user, whatever the value.
-    n_threads
-        Threads to use, by default one per CPU.
-
-    Returns
-    -------
-    index
-        Shape (n_users, n), item indices.
-    score
-        Shape (n_users, n), float64 inner products, descending along each row.
-
-    Raises
-    ------
-    InputError
-        Fewer than n items are left for some user, or n is below 1.
-    """
-    columns = _checked_columns(len(item_vectors), n, allowed)
-    lengths = _lengths(item_vectors[columns])
-    if not np.isfinite(lengths).all():
-        raise InputError(f"item vector {columns[np.argmin(np.isfinite(lengths))]} is not finite")
-    by_length = np.argsort(-lengths, kind="stable")
-    columns, lengths = columns[by_length], lengths[by_length]
-    by_factor = np.ascontiguousarray(item_vectors[columns].T)  # a faster product
-    place = _places(columns, len(item_vectors))
-    first = _first_part(lengths)
-    memory = _Memory()
-
-    def block(rows: slice, excluded: csr_array | None) -> tuple[Indices, Scores]:
-        users = user_vectors[rows]
-        user_lengths = _lengths(users)
-        products = user_lengths * lengths[0]
-        if not (products <= np.finfo(np.float32).max).all():
-            row = rows.start + int(np.argmin(products <= np.finfo(np.float32).max))
-            raise InputError(
-                f"user vector {row} is not finite, or too long for a product with item vectors of "
-                f"length {lengths[0]:g} to be finite in float32"
-            )
-        unknown = user_lengths == 0
-        pairs = _pairs_of(excluded, place)
-
-        def scored(start: int, stop: int) -> Floats:
-            groups = memory.groups(len(users), stop - start, n)
-            scores = groups.reshape(len(users), -1)[:, : stop - start]
-            np.matmul(users, by_factor[:, start:stop], out=scores)
-            _prefer_first_items(scores, unknown, columns[start:stop])
-            _exclude(scores, pairs, start)
-            return groups
-
-        def reach(least: Floats) -> int:
-            if unknown.any():  # any item may be among the first that are left
-                return len(lengths)
-            return int(np.searchsorted(-lengths, -np.min(least / user_lengths), side="right"))
-
-        slack = _rounding(users.shape[1], products)
-        row, item = _short_list(scored, reach, first, n, slack, columns, rows.start)
-        exact = _scores_of_pairs(users, item_vectors, row, item)
-        return _first_n(row, item, exact, len(users), n)
-
-    return _by_blocks(block, len(user_vectors), len(columns), n, excluded, n_threads)
+    """Best n items of each user, of items that are searched once; see `ItemIndex`."""
+    index = ItemIndex(item_vectors, allowed)
+    return index.best(user_vectors, n, excluded=excluded, n_threads=n_threads)
 
 
 def top_n_by_weights(
@@ -151,7 +205,8 @@ def top_n_by_weights(
     InputError
         Fewer than n items are left for some user, or n is below 1.
     """
-    columns = _checked_columns(weights.shape[1], n, allowed)
+    columns = _allowed_columns(weights.shape[1], allowed)
+    _check_n(n, len(columns))
     weights = weights if len(columns) == weights.shape[1] else weights[:, columns]
     place = _places(columns, histories.shape[1])
     memory = _Memory()
@@ -178,12 +233,14 @@ def top_n_by_weights(
     return _by_blocks(block, histories.shape[0], len(columns), n, excluded, n_threads)
 
 
-def _checked_columns(n_items: int, n: int, allowed: npt.NDArray[np.bool_] | None) -> Indices:
+def _allowed_columns(n_items: int, allowed: npt.NDArray[np.bool_] | None) -> Indices:
     """Indices of the items that anyone may get."""
-    columns = np.arange(n_items) if allowed is None else np.flatnonzero(allowed)
-    if not 1 <= n <= len(columns):
-        raise InputError(f"n = {n}: expected 1 to {len(columns)}, the number of items allowed")
-    return columns
+    return np.arange(n_items) if allowed is None else np.flatnonzero(allowed)
+
+
+def _check_n(n: int, n_allowed: int) -> None:
+    if not 1 <= n <= n_allowed:
+        raise InputError(f"n = {n}: expected 1 to {n_allowed}, the number of items allowed")
 
 
 def _places(columns: Indices, n_items: int) -> Indices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from prodgen_rec.ids import IdMap, as_id_array
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences.base import Recommender
 from prodgen_rec.preferences.filters import Filters, checked_count
-from prodgen_rec.preferences.topk import top_n
+from prodgen_rec.preferences.topk import ItemIndex, top_n
 
 Vectors = npt.NDArray[np.float32]
 
@@ -37,6 +37,7 @@ class VectorRecommender(Recommender):
 
     user_vectors_: Vectors
     item_vectors_: Vectors
+    _index: _KeptIndex | None = None
 
     @abstractmethod
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
@@ -99,9 +100,16 @@ class VectorRecommender(Recommender):
         filters: Filters,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         vectors = self._vectors_of(histories) if rows is None else self.user_vectors_[rows]
-        return top_n(
-            vectors, self.item_vectors_, n, allowed=filters.allowed, excluded=filters.excluded
-        )
+        return self._index_of(filters.allowed).best(vectors, n, excluded=filters.excluded)
+
+    def _index_of(self, allowed: npt.NDArray[np.bool_]) -> ItemIndex:
+        """Items that are allowed, to be searched; kept, because users come a few at a time."""
+        kept = self._index
+        if kept is None or kept.vectors is not self.item_vectors_ or (kept.mask != allowed).any():
+            kept = self._index = _KeptIndex(
+                self.item_vectors_, allowed.copy(), ItemIndex(self.item_vectors_, allowed)
+            )
+        return kept.items
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"user_vectors": self.user_vectors_, "item_vectors": self.item_vectors_}
@@ -109,6 +117,14 @@ class VectorRecommender(Recommender):
     def _set_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.user_vectors_ = _of_length(len(self.users_), arrays["user_vectors"])
         self.item_vectors_ = _of_length(len(self.items_), arrays["item_vectors"])
+
+
+class _KeptIndex(NamedTuple):
+    """An index, and what it is of."""
+
+    vectors: Vectors
+    mask: npt.NDArray[np.bool_]
+    items: ItemIndex
 
 
 def _similar(
