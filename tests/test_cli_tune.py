@@ -190,7 +190,7 @@ def test_a_search_that_is_interrupted_goes_on_to_the_same_file(search, fits, tmp
     interrupted = search("--trials", 5, "--holdouts", 1, out=out)
     assert interrupted.code == INTERRUPTED
     assert "error: interrupted; no file was left half-written; the same command" in interrupted.said
-    assert "fit and tune go on where they stopped" in interrupted.said
+    assert "fit, tune and nightly go on where they stopped" in interrupted.said
     assert not out.exists()
     assert (fits["done"], search("--trials", 5, "--holdouts", 1, out=out).code, fits["done"]) == (
         3,
