@@ -38,7 +38,7 @@ def as_id_array(ids: Iterable[Any] | pa.Array | pa.ChunkedArray, what: str = "id
     Raises
     ------
     InputError
-        The ids mix int and str, hold a null, or are of another type.
+        The ids mix int and str, hold a null, are of another type, or no UTF-8.
     """
     array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else _to_arrow(ids, what)
     if isinstance(array, pa.ChunkedArray):
@@ -70,6 +70,10 @@ def _to_arrow(ids: Iterable[Any], what: str) -> pa.Array:
         raise InputError(
             f"{what}: ids mix {' and '.join(kinds)}; they must all be int or all be str, "
             "for example with .astype(str)"
+        ) from None
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what}: {error.object!r:.100} is no text that UTF-8 can hold; pass ids in UTF-8"
         ) from None
 
 

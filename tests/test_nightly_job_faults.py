@@ -31,6 +31,7 @@ import pytest
 from command_line import (
     FILES,
     INTERRUPTED,
+    REFUSED,
     SECONDS,
     assert_refused,
     command,
@@ -176,6 +177,7 @@ def test_a_night_that_is_interrupted_stops_within_a_part_and_goes_on(
     said = first.said()
     assert "Traceback" not in said
     assert said.rstrip().split("\n")[-1].startswith("error: interrupted; no file was left half-")
+    assert said.count("interrupted") == 1
     assert nights.published == BEFORE
     assert verify(nights.place).ok
     second = nights.made(*SLOWLY)
@@ -333,3 +335,16 @@ def test_runs_are_kept_rolled_back_and_forget_a_user(nights):
         assert one["refused"] == {"forgotten": 1}
         assert one["users_in"] == one["users_out"] + 1
     assert_refused(run("delivery", "rollback", nights.place, "--to", "x"), DELIVERY, "no complete")
+
+
+@pytest.mark.parametrize("command", ["verify", "rollback", "forget-user", "show"])
+def test_a_place_with_a_slip_in_its_name_is_refused_and_not_made(tmp_path, command):
+    words = ["--user", USER] if command == "forget-user" else []
+    outcome = run("delivery", command, tmp_path / "piktures", *words)
+    assert_refused(outcome, DELIVERY, f"{tmp_path / 'piktures'}")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_id_that_is_no_utf8_is_refused(published):
+    outcome = run("delivery", "forget-user", published, "--user", os.fsdecode(b"a\xff"))
+    assert_refused(outcome, REFUSED, "user id: 'a\\udcff' is no text that UTF-8 can hold")

@@ -24,7 +24,7 @@ def logged(file: Path | None, account: Account) -> Iterator[None]:
 
     Each has ``time`` (UTC), ``level``, ``message``, ``logger``, ``run_id``, and what else is
     known, such as ``part``, ``stage``, ``seconds`` or ``users``. Warnings stand on standard error,
-    too, as they do without a file.
+    too, as they do without a file; what ends the job does not, because the command says it.
     """
     if file is None:
         yield
@@ -33,7 +33,10 @@ def logged(file: Path | None, account: Account) -> Iterator[None]:
     library = logging.getLogger("prodgen_rec")
     lines, level = logging.FileHandler(file, encoding="utf-8"), library.level
     lines.setFormatter(_Lines(account))
-    handlers = [lines, *([logging.lastResort] if logging.lastResort else [])]
+    shown = logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    shown.addFilter(lambda record: not hasattr(record, "exit_code"))
+    handlers: list[logging.Handler] = [lines, shown]
     for handler in handlers:
         library.addHandler(handler)
     library.setLevel(logging.INFO)

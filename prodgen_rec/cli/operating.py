@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodgen_rec.cli.console import Reporter, duration
 from prodgen_rec.cli.startup import start_tensorflow
-from prodgen_rec.errors import DeliveryCorruptError, QualityGateError
+from prodgen_rec.errors import DeliveryCorruptError, DeliveryError, QualityGateError
 
 if TYPE_CHECKING:
     from prodgen_rec.cli.telling import Told
@@ -88,6 +88,7 @@ def verify(place: str) -> Result:
     """Compare all that lies there with what was written."""
     from prodgen_rec import nightly
 
+    _check_begun(place)
     found = nightly.verify(place)
     if found.problems:
         first = found.problems[0]
@@ -101,6 +102,7 @@ def rollback(place: str, to: str | None) -> Result:
     """Publish an older run again."""
     from prodgen_rec import nightly
 
+    _check_begun(place)
     manifest = nightly.rollback(place, to)
     return _run(manifest), f"{place}: {_in_words(manifest)}"
 
@@ -109,6 +111,7 @@ def forget_user(place: str, user: str) -> Result:
     """Remove a user from every kept run."""
     from prodgen_rec import nightly
 
+    _check_begun(place)
     gone = nightly.forget_user(place, user)
     found = {"user_id": gone.user_id, "rows": gone.rows, "parts_read": gone.n_parts_read}
     n_rows = sum(gone.rows.values())
@@ -116,6 +119,16 @@ def forget_user(place: str, user: str) -> Result:
         f"{place}: {n_rows:,} rows of {user} were removed from {len(gone.rows)} runs; "
         f"{gone.n_parts_read:,} parts were read again, none holds the user"
     )
+
+
+def _check_begun(place: str) -> None:
+    """Refuse a place without a run: a name with a slip would be found whole, or free of a user."""
+    from prodgen_rec.nightly import Target
+
+    if Target(place).is_untouched:
+        raise DeliveryError(
+            f"{place} holds no run, whole or not; name the folder or URL that `nightly` writes to"
+        )
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class Told:
                 yield account
             except BaseException as error:
                 code = _code(error)
-                logger.error(explain(error), extra={"exit_code": code})
+                if self.log is not None:
+                    logger.error(explain(error), extra={"exit_code": code})
                 with suppress(OSError):  # what ended the job is what is told
                     self._measured(account, code)
                 raise

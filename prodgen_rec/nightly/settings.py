@@ -106,9 +106,9 @@ class NightlySettings(BaseSettings):
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             came = "" if first["type"] == "missing" else f" = {first['input']!r}"
+            wrong = first["msg"][:1].lower() + first["msg"][1:]
             raise ConfigError(
-                f"setting {name}{came}: {first['msg'].lower()}; the settings are those of "
-                f"{cls.__name__}"
+                f"setting {name}{came}: {wrong}; the settings are those of {cls.__name__}"
             ) from error
         except ValueError as error:  # what the parsers of the file say
             raise ConfigError(f"settings: {file} cannot be read: {error}") from error

@@ -11,8 +11,15 @@ from typing import Any
 
 from prodgen_rec.bundle import library_versions
 from prodgen_rec.errors import DeliveryCorruptError, DeliveryError
-from prodgen_rec.nightly.documents import Manifest, Plan, built, checked_run_id
-from prodgen_rec.nightly.folders import RunFolder, complete_runs, point_to, published, recover
+from prodgen_rec.nightly.documents import CURRENT, Manifest, Plan, built, checked_run_id
+from prodgen_rec.nightly.folders import (
+    RunFolder,
+    complete_runs,
+    point_to,
+    published,
+    recover,
+    run_folders,
+)
 from prodgen_rec.nightly.locks import held
 from prodgen_rec.nightly.reading import latest_in
 from prodgen_rec.nightly.stores import Store, store_of
@@ -40,6 +47,11 @@ class Target:
     def __init__(self, place: Path | str) -> None:
         self.place = place
         self._store = store_of(place)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no run was ever begun here; nothing is written by looking."""
+        return not run_folders(self._store) and self._store.read_if_there(CURRENT) is None
 
     def runs(self) -> list[Manifest]:
         """Manifests of the complete runs that can be read, oldest first."""
