@@ -59,7 +59,7 @@ class Autoencoder:
         with dtype_policy("float32"):
             self.encoder, self.decoder = _build(config, seed)
         self._encode = compiled(lambda photos: flat_moments(self.encoder(to_unit(photos))))
-        self._decode = compiled(lambda z: to_uint8(self.decoder(self._as_map(z))))
+        self.decode_tile = compiled(lambda z: to_uint8(self.decoder(self._as_map(z))))
 
     def fit(self, photos: Photos, trainer: Trainer, budget: Budget) -> pd.DataFrame:
         """Train on photos uint8 (n, size, size, 3) and return the log."""
@@ -220,7 +220,7 @@ class Autoencoder:
 
     def decode(self, latents: Floats) -> Photos:
         """Pictures uint8 (n, size, size, 3) of latents float32 (n, latent_size)."""
-        return by_tiles(self._decode, latents)
+        return by_tiles(self.decode_tile, latents)
 
     def _as_map(self, latents: Any) -> Any:
         side = self.config.latent_side

@@ -220,7 +220,7 @@ class ConditionalPrior:
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
 
-        self._draw = compiled(self._drawn)
+        self.draw_tile = compiled(self._drawn)
 
     @property
     def flops(self) -> int:
@@ -311,7 +311,7 @@ class ConditionalPrior:
         standardized = (exemplars - self.latent_mean) / self.latent_scale
         settings = tf.constant(guidance, tf.float32), tf.constant(likeness, tf.float32)
         drawn = by_tiles(
-            lambda *rows: self._draw(*rows, *settings), preferences, codes, noise, standardized
+            lambda *rows: self.draw_tile(*rows, *settings), preferences, codes, noise, standardized
         )
         return drawn * self.latent_scale + self.latent_mean
 

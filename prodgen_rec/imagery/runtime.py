@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,12 +28,14 @@ def by_tiles(function: Callable[..., Any], *arrays: npt.NDArray[Any]) -> npt.NDA
     """Apply a function of row batches to tiles of 64 rows, the last one padded with zeros.
 
     As many tiles are worked on at once as there are CPUs: networks of vectors are so quickly done
-    with one that TensorFlow's threads would wait for each other most of the time.
+    with one that TensorFlow's threads would wait for each other most of the time. In a task of
+    `run_in_threads` it is one tile after the other.
 
     Parameters
     ----------
     function
-        Takes as many batches of exactly 64 rows as there are arrays; returns one.
+        Takes as many batches of exactly 64 rows as there are arrays; returns one, which the next
+        call in the same thread may write over.
     arrays
         At least one, of equal length n; may be memory maps.
 
@@ -42,15 +45,19 @@ def by_tiles(function: Callable[..., Any], *arrays: npt.NDArray[Any]) -> npt.NDA
     """
     n = len(arrays[0])
     starts = range(0, max(n, 1), TILE)
-    results: list[npt.NDArray[Any]] = [np.empty(0)] * len(starts)
+    results: list[npt.NDArray[Any]] = []
+    first = threading.Lock()
 
-    def task(i: int) -> None:
-        start = starts[i]
+    def task(start: int) -> None:
         tiles = [_padded(array[start : start + TILE]) for array in arrays]
-        results[i] = np.asarray(function(*tiles))[: n - start]
+        rows = np.asarray(function(*tiles))[: n - start]
+        with first:
+            if not results:
+                results.append(np.empty((n, *rows.shape[1:]), rows.dtype))
+        results[0][start : start + len(rows)] = rows
 
-    run_in_threads(task, range(len(starts)))
-    return np.concatenate(results)
+    run_in_threads(task, starts)
+    return results[0]
 
 
 def _padded(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
