@@ -18,6 +18,9 @@ from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more threads than that
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+# The reference: pictures are those of the personalizer to the last bit, and nothing is timed first.
+os.environ["PRODGEN_REC_NIGHTLY_KERNEL"] = "tensorflow-float32"
+
 SMALL = {
     "attributes": ["type", "color"],
     "preferences": {"factors": 16},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,24 @@ def test_a_wrong_place_is_named_before_any_work(bundle, events, tmp_path):
         run(settings_of(tmp_path, events, tmp_path / "to"))
     with pytest.raises(ConfigError, match=r"recipe\.n_items = 0"):
         settings_of(bundle, events, tmp_path, recipe={"n_items": 0})
+
+
+def test_a_run_goes_on_with_the_kernel_that_it_was_begun_with(bundle, events, tmp_path):
+    if find_spec("openvino") is None:
+        pytest.skip("the extra 'fast' is not installed")
+    made = run(settings_of(bundle, events, tmp_path, kernel="openvino-float32"))
+    assert made.manifest.kernel.startswith("openvino-float32 ")
+    again = run(settings_of(bundle, events, tmp_path, kernel="auto"))
+    assert again.n_made == 0
+    with pytest.raises(RunConflictError, match="kernel"):
+        run(settings_of(bundle, events, tmp_path, kernel="tensorflow-float32"))
+
+
+def test_the_fastest_kernel_that_is_here_is_taken(bundle, events, tmp_path, published):
+    made = run(settings_of(bundle, events, tmp_path, kernel="auto"))
+    assert made.manifest.kernel.split("-")[0] in ("tensorflow", "openvino")
+    one, other = (latest(place).table(["user_id", "item_id"]) for place in (tmp_path, published))
+    assert one.equals(other)
 
 
 def test_settings_come_from_a_file_the_environment_and_arguments(tmp_path, monkeypatch):

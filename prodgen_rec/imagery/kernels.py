@@ -248,7 +248,8 @@ class _Compiled:
         specs = [
             tf.TensorSpec(a.shape, a.dtype, name) for a, name in zip(examples, names, strict=True)
         ]
-        graph = openvino.convert_model(function.get_concrete_function(*specs))
+        # Left to share TensorFlow's weights, it would read them after they are gone.
+        graph = openvino.convert_model(function.get_concrete_function(*specs), share_weights=False)
         # What leads nowhere in a graph of TensorFlow's comes out of the conversion as an output.
         self._used = [i for i, example in enumerate(examples) if example.size]
         inputs = [graph.input(names[i]).get_node() for i in self._used]

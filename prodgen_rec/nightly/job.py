@@ -19,7 +19,7 @@ from prodgen_rec.events import ReadReport
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.interrupts import terminable
 from prodgen_rec.nightly.account import Account
-from prodgen_rec.nightly.documents import Manifest, PartRecord, counts_of
+from prodgen_rec.nightly.documents import Manifest, PartRecord, Plan, counts_of
 from prodgen_rec.nightly.engines import Engine, Log, engine_of
 from prodgen_rec.nightly.quality import Summary
 from prodgen_rec.nightly.settings import NightlySettings
@@ -200,6 +200,7 @@ def run(
         _night(settings, watch or Silence(), account or Account()) as night,
     ):
         night.check_due()
+        night.go_on_with(writer.plan(settings.name))
         delivery = writer.begin(
             settings.name,
             date=settings.date,
@@ -316,6 +317,12 @@ class _Night:
             "an empty run"
         )
 
+    def go_on_with(self, before: Plan | None) -> None:
+        """Compute with what a run was begun with, where there is one."""
+        if before is not None and self.settings.kernel == "auto":
+            self.watch.load_networks()
+            self.studio.go_on_with(before.kernel)
+
     @cached_property
     def kernel(self) -> str:
         """What computes and encodes pictures; starts it."""
@@ -332,7 +339,7 @@ def _night(settings: NightlySettings, watch: Watch, account: Account) -> Iterato
     account.run_id = settings.name
     with ExitStack() as stack:
         with night.stage("bundle", f"opening {settings.bundle}"):
-            night.studio = Studio(settings.bundle, settings.recipe)
+            night.studio = Studio(settings.bundle, settings.recipe, settings.kernel)
         with night.stage("log", f"reading {settings.events}"):
             night.engine = stack.enter_context(engine_of(settings))
             files = night.engine.hashes(settings.events)

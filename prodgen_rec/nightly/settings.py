@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
 from pydantic_settings import (
@@ -50,6 +50,9 @@ class NightlySettings(BaseSettings):
         How users are served.
     gate
         What a run must not exceed to be published.
+    kernel
+        What computes the pictures, see `prodgen_rec.imagery.kernel_of`: ``auto`` takes the fastest
+        one here, and what a run was begun with where that goes on.
     columns
         The log's own names of columns by ours.
     max_bad_fraction
@@ -76,6 +79,7 @@ class NightlySettings(BaseSettings):
     run_id: RunId | None = None
     recipe: Recipe = Recipe()
     gate: Gate = Gate()
+    kernel: Literal["auto", "tensorflow-float32", "openvino-float32", "openvino-bf16"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
     max_bad_fraction: Share = 0.05
     keep: PositiveInt = 7

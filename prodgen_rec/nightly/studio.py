@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from prodgen_rec.bundle import ABOUT
-from prodgen_rec.errors import BundleError
+from prodgen_rec.errors import BundleError, ConfigError, MissingExtraError
 from prodgen_rec.imagery.encoding import PictureEncoder
 from prodgen_rec.nightly.making import Maker
 from prodgen_rec.nightly.recipe import Recipe
@@ -19,7 +19,9 @@ from prodgen_rec.personalizer import Personalizer
 from prodgen_rec.storage import sha256, standing_folder
 
 if TYPE_CHECKING:
-    from prodgen_rec.imagery import ConditionalVAE
+    from prodgen_rec.imagery.kernels import Kernel, Kind
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -32,6 +34,8 @@ class Studio:
         Folder that `Personalizer.save` wrote.
     recipe
         How users are served.
+    kind
+        What computes the pictures, see `kernel_of`; ``auto`` takes the fastest one here.
 
     Attributes
     ----------
@@ -48,6 +52,7 @@ class Studio:
 
     bundle: Path
     recipe: Recipe
+    kind: Kind | Literal["auto"] = "auto"
     personalizer: Personalizer = field(init=False)
     fingerprint: str = field(init=False)
 
@@ -58,13 +63,29 @@ class Studio:
         if self.fingerprint != before:
             raise BundleError(f"{self.bundle} was replaced while it was being read; run again")
 
+    def go_on_with(self, kernel: str) -> None:
+        """Compute with what a run was begun with, where that is here; else nothing changes.
+
+        Parameters
+        ----------
+        kernel
+            As `kernel` named it.
+        """
+        kind, given = kernel.split(" ")[0], self.kind
+        try:
+            self.kind = cast("Kind", kind)
+            self._kernel  # noqa: B018 (started, and so checked)
+        except (ConfigError, MissingExtraError) as error:
+            logger.warning("the run was begun with %s, which cannot be had: %s", kind, error)
+            self.kind = given
+
     @cached_property
-    def _drawing(self) -> tuple[str, ConditionalVAE]:
-        """Name of what computes the pictures, and the image model that it computes."""
+    def _kernel(self) -> Kernel:
+        from prodgen_rec.imagery.kernels import kernel_of
         from prodgen_rec.imagery.runtime import one_thread_per_operation
 
         one_thread_per_operation()
-        return f"tensorflow-float32 {version('tensorflow')}", self.personalizer.image_model_
+        return kernel_of(self.personalizer.image_model_, self.kind)
 
     @cached_property
     def _encoder(self) -> PictureEncoder:
@@ -73,7 +94,7 @@ class Studio:
     @property
     def kernel(self) -> str:
         """What computes and encodes pictures."""
-        return f"{self._drawing[0]}, {self._encoder.name}"
+        return f"{self._kernel.name}, {self._encoder.name}"
 
     def maker(self, reference_time: datetime) -> Maker:
         """What serves users.
@@ -83,7 +104,7 @@ class Studio:
         reference_time
             From which ages of events count.
         """
-        personalizer = self.personalizer.drawing_with(self._drawing[1])
+        personalizer = self.personalizer.drawing_with(self._kernel.model)
         sharing = sharing_of(self.recipe, personalizer)
         return Maker(personalizer, self.recipe, reference_time, sharing, self._encoder.encode)
 
