@@ -168,7 +168,19 @@ def top_n(
     excluded: csr_array | None = None,
     n_threads: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Best n items of each user, of items that are searched once; see `ItemIndex`."""
+    """Best n items of each user, where the items are searched only once.
+
+    Parameters
+    ----------
+    user_vectors
+        float32 (n_users, d).
+    item_vectors
+        float32 (n_items, d).
+    allowed
+        bool (n_items,), as for `ItemIndex`.
+    n, excluded, n_threads
+        As for `ItemIndex.best`, which says what is returned, and what is raised.
+    """
     index = ItemIndex(item_vectors, allowed)
     return index.best(user_vectors, n, excluded=excluded, n_threads=n_threads)
 
