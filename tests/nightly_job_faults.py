@@ -26,6 +26,7 @@ from prodgen_rec.errors import DeliveryReplacedError
 from prodgen_rec.nightly import Delivery, latest, verify
 
 SETTINGS = """\
+kernel = "tensorflow-float32"
 keep = 1
 
 [recipe]

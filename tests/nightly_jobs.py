@@ -14,6 +14,7 @@ from prodgen_rec.nightly import latest
 BEFORE, NIGHT = "2026-11-25", "2026-11-26"
 NOBODY_DUE, GATE, LOCKED, DELIVERY = 8, 9, 10, 11
 SETTINGS = """\
+kernel = "tensorflow-float32"
 [recipe]
 users_per_part = 20
 n_items = 2

@@ -81,7 +81,7 @@ def broken_at_steps(kind: str, first: int, stride: int, *files: Path) -> tuple[i
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},
-        timeout=1500,
+        timeout=3600,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
