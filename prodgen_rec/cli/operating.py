@@ -107,13 +107,24 @@ def rollback(place: str, to: str | None) -> Result:
     return _run(manifest), f"{place}: {_in_words(manifest)}"
 
 
-def forget_user(place: str, user: str) -> Result:
-    """Remove a user from every kept run."""
+def delta(place: str, table: str) -> Result:
+    """Copy what is published to a Delta table."""
+    from prodgen_rec import nightly
+
+    version = nightly.publish_delta(place, table)
+    said = "held the run already" if version is None else f"holds the run in version {version}"
+    return {"table": table, "version": version}, f"{table}: {said}"
+
+
+def forget_user(place: str, user: str, table: str | None) -> Result:
+    """Remove a user from every kept run, and from a Delta table."""
     from prodgen_rec import nightly
 
     _check_begun(place)
     gone = nightly.forget_user(place, user)
     found = {"user_id": gone.user_id, "rows": gone.rows, "parts_read": gone.n_parts_read}
+    if table is not None:
+        found["rows_of_table"] = nightly.forget_in_delta(table, user)
     n_rows = sum(gone.rows.values())
     return found, (
         f"{place}: {n_rows:,} rows of {user} were removed from {len(gone.rows)} runs; "

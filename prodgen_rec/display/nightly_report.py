@@ -39,6 +39,7 @@ _STAGES = {
     "kernel": "Starting the networks",
     "making": "Making the parts",
     "publishing": "Publishing",
+    "delta": "Copying to Delta",
 }
 
 

@@ -17,6 +17,8 @@ What it stands on, in the order of a run's life:
 - `latest`: the published run, a `Delivery`, for readers.
 - `verify`: compares all that lies there with what was written: a `Verification`.
 - `rollback`: publishes an older run again.
+- `publish_delta`: copies what is published to a Delta table.
+- `forget_in_delta`: deletes a user there.
 - `forget_user`: removes a user from every kept run, and proves it: `Forgotten`.
 
 What is promised where, see docs/decisions/22.
@@ -25,6 +27,7 @@ What is promised where, see docs/decisions/22.
 from typing import TYPE_CHECKING
 
 from prodgen_rec._lazy import lazily
+from prodgen_rec.nightly.delta import forget_in_delta, publish_delta
 from prodgen_rec.nightly.documents import Counts, Manifest
 from prodgen_rec.nightly.forgetting import Forgotten, forget_user
 from prodgen_rec.nightly.partition import part_of
@@ -70,9 +73,11 @@ __all__ = [
     "Verification",
     "Writer",
     "forecast",
+    "forget_in_delta",
     "forget_user",
     "latest",
     "part_of",
+    "publish_delta",
     "rollback",
     "run",
     "verify",

@@ -19,6 +19,7 @@ from prodgen_rec.events import ReadReport
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.imagery.interrupts import terminable
 from prodgen_rec.nightly.account import Account
+from prodgen_rec.nightly.delta import publish_delta, require_deltalake
 from prodgen_rec.nightly.documents import Manifest, PartRecord, Plan, counts_of
 from prodgen_rec.nightly.engines import Engine, Log, engine_of
 from prodgen_rec.nightly.quality import Summary
@@ -194,6 +195,8 @@ def run(
     OSError
         For instance a full disk; what is published is intact, and the same call goes on.
     """
+    if settings.delta is not None:
+        require_deltalake()
     with (
         terminable(),
         Target(settings.to).writer() as writer,
@@ -221,6 +224,9 @@ def run(
             manifest = delivery.publish(keep=settings.keep, allow_empty=settings.allow_empty)
         known.manifest, known.counts = manifest, manifest.counts
         night.log_event("published", users=manifest.counts.n_out, rows=manifest.rows)
+        if settings.delta is not None:
+            with night.stage("delta", f"copying to {settings.delta}"):
+                publish_delta(settings.to, settings.delta)
         return Outcome(manifest, n_missing, known.seconds, night.log.report, known.complaints)
 
 

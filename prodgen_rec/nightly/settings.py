@@ -65,6 +65,8 @@ class NightlySettings(BaseSettings):
         Publish a run without users, where otherwise nothing is done.
     scratch
         Folder for the events by user; the system's place for temporary files where None.
+    delta
+        Path or URL of a Delta table that is to hold what is published, see `publish_delta`.
     """
 
     model_config = SettingsConfigDict(
@@ -86,6 +88,7 @@ class NightlySettings(BaseSettings):
     accept: bool = False
     allow_empty: bool = False
     scratch: Path | None = None
+    delta: str | None = None
 
     @property
     def name(self) -> str:

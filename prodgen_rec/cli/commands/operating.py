@@ -215,9 +215,36 @@ def rollback(
 
 
 @delivery.command()
+def delta(
+    place: Place,
+    table: Annotated[str, typer.Option(help="Path or URL of the Delta table.", metavar="TABLE")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Copy what is published to a Delta table, in one commit; again, it changes nothing.
+
+    Example:
+
+        prodgen-rec delivery delta pictures/ --table pictures.delta
+    """
+    from prodgen_rec.cli import operating
+
+    Reporter(as_json=as_json).result(*operating.delta(place, table))
+
+
+@delivery.command()
 def forget_user(
     place: Place,
     user: Annotated[str, typer.Option(help="Id of the user.", metavar="ID")],
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--delta",
+            help="Delta table to delete the user from, too; older versions of it hold the user "
+            "until they are vacuumed.",
+            metavar="TABLE",
+            show_default="none",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Remove a user from every kept run, and prove it by reading all of them again.
@@ -228,4 +255,4 @@ def forget_user(
     """
     from prodgen_rec.cli import operating
 
-    Reporter(as_json=as_json).result(*operating.forget_user(place, user))
+    Reporter(as_json=as_json).result(*operating.forget_user(place, user, table))
