@@ -25,6 +25,7 @@ LEAVES = {
     "matrices",
     "sealed",
     "storage",
+    "vocabulary",
 }
 """Import each other and nothing else of the package; everything may import them."""
 

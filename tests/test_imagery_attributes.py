@@ -12,9 +12,10 @@ from imagery_models import small_config
 
 from prodgen_rec.errors import ConfigError, InputError
 from prodgen_rec.imagery import Budget, ConditionalVAE
-from prodgen_rec.imagery.attributes import PhotoAttributes, Vocabulary
+from prodgen_rec.imagery.attributes import PhotoAttributes
 from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.testing.images import planted_world, redness
+from prodgen_rec.vocabulary import Vocabulary
 
 TABLE = pd.DataFrame(
     {
@@ -34,6 +35,12 @@ def test_codes_say_what_the_table_says():
     assert WORDS.codes(TABLE).tolist() == [[1, 0], [0, 1], [-1, 0], [1, -1], [0, 0]]
     other = pd.DataFrame({"type": ["hat", "shoe"], "season": [2025.0, 1999.0]})
     assert WORDS.codes(other).tolist() == [[-1, 1], [1, -1]]
+
+
+def test_a_whole_number_is_the_same_word_in_any_column_of_numbers():
+    assert WORDS.values["season"] == ("2024", "2025")
+    whole = pd.DataFrame({"type": ["shoe"], "season": [2025]})
+    assert WORDS.codes(whole).tolist() == [[1, 1]]
 
 
 def test_a_wish_becomes_codes():
@@ -61,7 +68,7 @@ def test_a_model_without_attributes_says_how_to_get_them():
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("typ", "the catalogue has no attribute 'typ'; near it: 'type'"),
+        ("typ", "the table of items has no column 'typ'; near it: 'type'"),
         ("empty", "'empty' has 0 different values in 5 items"),
     ],
 )

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from prodgen_rec.errors import BundleCorruptError, BundleError, InputError, NotFittedError
 from prodgen_rec.hashing import fingerprint
-from prodgen_rec.imagery.attributes import Vocabulary
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, Whitening, finite_rows
 from prodgen_rec.imagery.config import ImageModelConfig
@@ -29,6 +28,7 @@ from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.replicas import strategy
 from prodgen_rec.imagery.saved import ImageModelAbout, SavedImageModel
 from prodgen_rec.imagery.training import Trainer
+from prodgen_rec.vocabulary import Vocabulary
 
 Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

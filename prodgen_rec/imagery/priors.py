@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from prodgen_rec.imagery.attributes import UNSAID, Codes
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors
 from prodgen_rec.imagery.config import ImageryConfig
@@ -39,6 +38,7 @@ from prodgen_rec.imagery.runtime import (
     training_precision,
 )
 from prodgen_rec.imagery.training import Phase, Player, Trainer
+from prodgen_rec.vocabulary import UNSAID, Codes
 
 Floats = npt.NDArray[np.float32]
 Pictures = npt.NDArray[np.uint8]

@@ -16,7 +16,6 @@ import pandas as pd
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.hashing import fingerprint
-from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.autoencoder import Autoencoder
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.condition import Vectors, finite_rows
@@ -27,6 +26,7 @@ from prodgen_rec.imagery.pairs import Pairs
 from prodgen_rec.imagery.priors import ConditionalPrior
 from prodgen_rec.imagery.runtime import spread
 from prodgen_rec.imagery.training import Trainer
+from prodgen_rec.vocabulary import Codes
 
 _N_DRAWN = 20_000
 """Latents on which the decoder is sharpened."""

@@ -12,11 +12,11 @@ from scipy.sparse import csr_array
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdArray
-from prodgen_rec.imagery.attributes import Codes
 from prodgen_rec.imagery.exemplars import Exemplars
 from prodgen_rec.imagery.noise import user_noise
 from prodgen_rec.imagery.selection import choose
 from prodgen_rec.personalizer.fitted import Fitted
+from prodgen_rec.vocabulary import Codes
 
 Floats = npt.NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from prodgen_rec.config import PersonalizerConfig
 from prodgen_rec.errors import BundleCorruptError, CatalogError
 from prodgen_rec.hashing import fingerprint
 from prodgen_rec.ids import IdMap, as_id_array
-from prodgen_rec.imagery.attributes import UNSAID, Codes, PhotoAttributes, Vocabulary
+from prodgen_rec.imagery.attributes import PhotoAttributes
 from prodgen_rec.imagery.budget import Budget
 from prodgen_rec.imagery.exemplars import Exemplars
 from prodgen_rec.imagery.nearest import ItemLatents
@@ -32,6 +32,7 @@ from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, ItemFeatures, Popularity
 from prodgen_rec.storage import load_arrays, save_arrays
+from prodgen_rec.vocabulary import UNSAID, Codes, Vocabulary
 
 if TYPE_CHECKING:
     from prodgen_rec.imagery import ConditionalVAE
