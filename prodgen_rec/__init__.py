@@ -21,6 +21,7 @@ In the order in which data flows:
   limits how many items of a group a list may hold.
 - `ItemFeatures` tells them what is known of items besides who took them, and `tune` searches for
   their hyper-parameters. `align` turns the vectors of a new fit to those of an old one.
+- `NewcomerTaste` finds vectors of users without a history, from what is known of them.
 
 **Pictures**
 
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         GraphFilter,
         ItemFeatures,
         ItemKNN,
+        NewcomerTaste,
         Popularity,
         Quota,
         Recommender,
@@ -104,6 +106,7 @@ else:
                 "GraphFilter",
                 "ItemFeatures",
                 "ItemKNN",
+                "NewcomerTaste",
                 "Popularity",
                 "Quota",
                 "Recommender",
@@ -131,6 +134,7 @@ __all__ = [
     "Interactions",
     "ItemFeatures",
     "ItemKNN",
+    "NewcomerTaste",
     "Personalizer",
     "PersonalizerConfig",
     "Popularity",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from prodgen_rec import Personalizer, PersonalizerConfig, read_catalog
-from prodgen_rec.errors import CatalogError, ConfigError, InputError, NotFittedError, UnknownIdError
+from prodgen_rec.bundle import verified_bundle, write_bundle
+from prodgen_rec.errors import (
+    BundleCorruptError,
+    CatalogError,
+    ConfigError,
+    InputError,
+    NotFittedError,
+    UnknownIdError,
+)
 from prodgen_rec.personalizer import Imagined
 
 N = 4
@@ -268,6 +277,83 @@ def test_a_mixture_keeps_the_order_asked_for(fitted, imagined):
     same(part(made, USERS[:3]), part(imagined(None), USERS[:3]))
 
 
+@pytest.fixture(scope="module")
+def described(small_shop) -> pd.DataFrame:
+    """The best type of each user, and a lover of mugs and a stranger who are no users yet."""
+    truth = pd.read_csv(small_shop.truth)
+    first = truth[truth["attribute"] == "type"].groupby("user_id")["value"].first()
+    users = first.rename("hobby").reset_index()
+    more = pd.DataFrame({"user_id": [COLD, "nobody"], "hobby": ["mug", None]})
+    return pd.concat([users, more], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def welcoming(bundle, described) -> Personalizer:
+    """The personalizer, which knows what hobbies say."""
+    return Personalizer.load(bundle).learn_newcomers(described)
+
+
+def test_newcomers_are_served_by_what_is_known_of_them(welcoming, described, types, chance):
+    lists = welcoming.recommend([COLD], 8, cold=described)
+    assert (types[lists["item_id"]] == "mug").mean() > 0.8
+    made = welcoming.imagine([COLD], 16, cold=described)
+    assert (types[made.table["item_id"]] == "mug").mean() > 2.5 * chance
+    assert (made.table["score"] > 0).any()
+
+
+def test_newcomers_of_whom_nothing_is_known_are_served_as_before(welcoming, fitted, described):
+    for table in (described, described[:0]):
+        lists = welcoming.recommend(["nobody"], 5, cold=table)
+        pd.testing.assert_frame_equal(lists, fitted.recommend(["nobody"], 5, cold="popular"))
+    same(
+        welcoming.imagine(["nobody"], N, cold=described),
+        fitted.imagine(["nobody"], N, cold="popular"),
+    )
+
+
+def test_who_has_a_history_is_not_judged_by_attributes(welcoming, fitted, described):
+    asked = [COLD, *USERS[:2], "nobody", USERS[2]]
+    other = described.assign(hobby="mug")
+    lists = welcoming.recommend(asked, 3, cold=other)
+    assert lists["user_id"].tolist() == np.repeat(asked, 3).tolist()
+    warm = lists[lists["user_id"].isin(USERS)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(warm, fitted.recommend(USERS[:3], 3))
+
+
+def test_newcomers_never_get_what_they_returned(welcoming, described, types):
+    mugs = types.index[types == "mug"].tolist()
+    events = log(**{COLD: mugs[:5]}).assign(event="return")
+    lists = welcoming.recommend([COLD], 20, events=events, cold=described)
+    assert not set(lists["item_id"]) & set(mugs[:5])
+    assert set(lists["item_id"]) & set(mugs[5:])
+
+
+def test_a_bundle_keeps_what_was_learned_of_newcomers(welcoming, described, tmp_path):
+    welcoming.save(tmp_path / "bundle")
+    again = Personalizer.load(tmp_path / "bundle")
+    asked = [COLD, "nobody", USERS[0]]
+    lists = (one.recommend(asked, 5, cold=described) for one in (welcoming, again))
+    pd.testing.assert_frame_equal(*lists, check_exact=True)
+    same(*(one.imagine([COLD], N, cold=described) for one in (welcoming, again)))
+
+
+def test_effects_that_are_not_of_the_known_values_are_refused(welcoming, tmp_path):
+    welcoming.save(tmp_path / "bundle")
+    with verified_bundle(tmp_path / "bundle") as (folder, content):
+        content["user_attributes"]["hobby"].pop()
+        all_but = shutil.ignore_patterns("bundle.json")
+        copied = partial(shutil.copytree, folder, dirs_exist_ok=True, ignore=all_but)
+        write_bundle(tmp_path / "other", content, copied)
+    with pytest.raises(BundleCorruptError, match="does not fit the attributes of users"):
+        Personalizer.load(tmp_path / "other")
+
+
+def test_a_table_of_users_needs_something_learned(fitted, described):
+    for serve in (fitted.recommend, fitted.imagine):
+        with pytest.raises(InputError, match="call learn_newcomers with a table of users"):
+            serve([COLD], 2, cold=described)
+
+
 def test_a_user_is_cold_whose_vector_is_zero(fitted):
     catalog_ids = fitted.catalog_.items.ids
     events = log(a=[catalog_ids[0]], b=["no such item"], c=[catalog_ids[3], "nor this"])
@@ -319,6 +405,7 @@ def test_users_named_twice_or_of_two_kinds_are_refused(fitted):
         lambda new: new.imagine([1], 1),
         lambda new: new.fold_in(log(a=["b"])),
         lambda new: new.is_cold(log(a=["b"])),
+        lambda new: new.learn_newcomers(pd.DataFrame()),
         lambda new: new.save("nowhere"),
         lambda new: new.training_logs(),
         lambda new: new.without_photo(),

@@ -30,7 +30,7 @@ from prodgen_rec.imagery.pairs import taken_pairs
 from prodgen_rec.imagery.saved import SavedImageModel
 from prodgen_rec.imagery.taste import TasteReader
 from prodgen_rec.interactions import Interactions
-from prodgen_rec.preferences import ALS, ItemFeatures, Popularity
+from prodgen_rec.preferences import ALS, ItemFeatures, NewcomerTaste, Popularity
 from prodgen_rec.storage import load_arrays, save_arrays
 from prodgen_rec.vocabulary import UNSAID, Codes, Vocabulary
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PREFERENCES, _CATALOG, _IMAGERY = "preferences", "catalog", "imagery"
 _ITEM_LATENTS = "item_latents.npz"
+_NEWCOMERS = "newcomers.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,8 @@ class Fitted:
         float32 (n_photos, latent_size), of the items with a photo, in the order of the catalogue.
     training
         Last figures of each training phase, by name.
+    newcomers
+        What attributes of users say about their preference, if that was learned.
     """
 
     config: PersonalizerConfig
@@ -68,6 +71,7 @@ class Fitted:
     image_model: ConditionalVAE | SavedImageModel
     item_latents: npt.NDArray[np.float32]
     training: dict[str, dict[str, float]]
+    newcomers: NewcomerTaste | None = None
 
     @classmethod
     def learn(
@@ -212,13 +216,17 @@ class Fitted:
             (folder / _IMAGERY).mkdir()
             self.image_model.save(folder / _IMAGERY)
             save_arrays(folder / _IMAGERY / _ITEM_LATENTS, {"latents": self.item_latents})
+            if self.newcomers is not None:
+                save_arrays(folder / _NEWCOMERS, _arrays_of(self.newcomers))
 
+        known = None if self.newcomers is None else self.newcomers.vocabulary.values
         content = {
             "config": self.config.model_dump(mode="json"),
             "seed": self.seed,
             "item_vectors_sha256": fingerprint(self.recommender.item_vectors_),
             "data": _described(self.recommender.interactions_, self.catalog),
             "training": self.training,
+            "user_attributes": known,
         }
         write_bundle(path, content, write_parts)
 
@@ -248,6 +256,7 @@ class Fitted:
                 image_model=SavedImageModel.read(folder / _IMAGERY),
                 item_latents=_latents_of(catalog, folder / _IMAGERY / _ITEM_LATENTS),
                 training=content["training"],
+                newcomers=_newcomers_of(folder / _NEWCOMERS, content.get("user_attributes")),
             )
 
 
@@ -313,3 +322,21 @@ def _latents_of(catalog: Catalog, path: Path) -> npt.NDArray[np.float32]:
             f"{path}: latents of shape {latents.shape} for {n_photos} items with a photo; fit again"
         )
     return latents
+
+
+def _arrays_of(newcomers: NewcomerTaste) -> dict[str, npt.NDArray[Any]]:
+    names = "mean", "effects", "ridge"
+    return {name: np.asarray(getattr(newcomers, name)) for name in names}
+
+
+def _newcomers_of(path: Path, known: Mapping[str, list[str]] | None) -> NewcomerTaste | None:
+    if known is None:
+        return None
+    vocabulary = Vocabulary({name: tuple(values) for name, values in known.items()})
+    try:
+        arrays = load_arrays(path)
+        return NewcomerTaste(vocabulary, arrays["mean"], arrays["effects"], float(arrays["ridge"]))
+    except (KeyError, ValueError) as error:
+        raise BundleCorruptError(
+            f"{path}: it does not fit the attributes of users in bundle.json ({error}); fit again"
+        ) from error

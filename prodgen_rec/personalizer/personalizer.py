@@ -24,7 +24,7 @@ from prodgen_rec.interactions import Interactions, interactions_of
 from prodgen_rec.personalizer.drawing import Wish, draw
 from prodgen_rec.personalizer.fitted import Fitted, photo_rows
 from prodgen_rec.personalizer.results import Illustrated, Imagined, UserVectors
-from prodgen_rec.preferences import ALS
+from prodgen_rec.preferences import ALS, NewcomerTaste
 from prodgen_rec.preferences.filters import Blocked, Quota, checked_count
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 
-Cold = Literal["error", "popular"]
-"""What users without a usable history get: an error, or what the shop's average user would."""
+Cold = Literal["error", "popular"] | pd.DataFrame
+"""What users without a usable history get: an error, what the shop's average user would, or what
+suits those who are like them, by a table of what is known of users."""
 
 _DEFAULT_MINUTES = 20.0
 
@@ -101,6 +102,26 @@ class Personalizer:
             checkpoint_folder=None if checkpoint_folder is None else Path(checkpoint_folder),
             progress=progress,
         )
+        return self
+
+    def learn_newcomers(self, users: pd.DataFrame) -> Self:
+        """Learn what attributes of users say about their preference, for ``cold=`` tables.
+
+        This takes a moment, and may be done again, also after a load; `save` keeps it.
+
+        Parameters
+        ----------
+        users
+            What is known of users of the fit: ``user_id`` and a column for each attribute, such as
+            a country or a segment; see `NewcomerTaste`.
+
+        Raises
+        ------
+        InputError, ConfigError
+            See `NewcomerTaste.fit`.
+        """
+        learned = self._fitted()
+        self._learned = replace(learned, newcomers=NewcomerTaste.fit(learned.recommender, users))
         return self
 
     def interactions(self, events: Any) -> Interactions:
@@ -187,7 +208,9 @@ class Personalizer:
         exclude_seen, candidates, blocked, quota
             See `Recommender.recommend`.
         cold
-            Users without a usable history are an error, or get the popular items.
+            Users without a usable history are an error, or get the popular items; or a table of
+            what is known of them, ``user_id`` and attributes, gives them a preference, by what
+            `learn_newcomers` learned, and the popular items go to those of whom it says nothing.
 
         Returns
         -------
@@ -200,25 +223,26 @@ class Personalizer:
             Fewer than n items remain for some user, or a user has no usable history.
         """
         history = self._histories(users, events)
-        is_cold = self._checked_cold(history, cold)
+        vectors = self._vectors(history, cold)
+        known = np.asarray(vectors.any(axis=1))
         learned = self._fitted()
         lists = [
             recommender.recommend(
-                None,
+                history.users.arrow.filter(pa.array(mask)),
                 n,
                 exclude_seen=exclude_seen,
                 candidates=candidates,
                 blocked=blocked,
                 quota=quota,
-                history=history.for_users(history.users.arrow.filter(pa.array(mask))),
+                history=histories,
             )
-            for recommender, mask in (
-                (learned.recommender, ~is_cold),
-                (learned.popularity, is_cold),
+            for recommender, histories, mask in (
+                (learned.recommender.with_users(history, vectors), None, known),
+                (learned.popularity, history, ~known),
             )
             if mask.any() or not len(mask)
         ]
-        place = np.argsort(np.repeat(np.argsort(is_cold, kind="stable"), n), kind="stable")
+        place = np.argsort(np.repeat(np.argsort(~known, kind="stable"), n), kind="stable")
         return pd.concat(lists, ignore_index=True).iloc[place].reset_index(drop=True)
 
     def imagine(
@@ -268,7 +292,7 @@ class Personalizer:
             the attributes that ``config.attributes`` named when the model was fitted.
         cold
             Users without a usable history are an error, or get pictures of the shop's average
-            taste.
+            taste; or a table of what is known of them gives them a preference, as in `recommend`.
 
         Raises
         ------
@@ -278,7 +302,7 @@ class Personalizer:
         """
         settings, model = self.config.imagery, self.image_model_
         history = self._histories(users, events)
-        self._checked_cold(history, cold)
+        user_vectors = self._vectors(history, cold)
         asked = model.vocabulary_.asked(conditions or {})
         likeness = settings.likeness if likeness is None else likeness
         exemplars = self._fitted().exemplars(asked) if likeness > 0 else None
@@ -294,7 +318,6 @@ class Personalizer:
             exemplars=exemplars,
             taken=None if exemplars is None else history.for_items(exemplars.items).matrix,
         )
-        user_vectors = self.recommender_.fold_in(history)
         drawn = draw(self._fitted(), history.users.arrow, user_vectors, wish)
         table = pd.DataFrame(
             {
@@ -405,15 +428,33 @@ class Personalizer:
         record = fitted if events is None else self.interactions(events)
         return record if users is None else record.for_users(users, allow_unknown=True)
 
-    def _checked_cold(self, history: Interactions, cold: Cold) -> npt.NDArray[np.bool_]:
-        if cold not in ("error", "popular"):
-            raise ConfigError(f"cold = {cold!r}: expected 'error' or 'popular'")
+    def _vectors(self, history: Interactions, cold: Cold) -> Vectors:
+        """Preference vectors float32 (n_users, d), zero where nothing is known of a user."""
         is_cold = self.is_cold(history)
-        if is_cold.any() and cold == "error":
-            first = history.users.arrow[int(np.argmax(is_cold))].as_py()
-            raise InputError(
-                f"{int(is_cold.sum())} of {history.n_users} users have no usable history, the "
-                f"first is {first!r}: no positive event on an item that the fit knew; leave them "
-                "out, pass their events, or serve them like the average user with cold='popular'"
-            )
-        return is_cold
+        if isinstance(cold, str):
+            _check_cold(history, is_cold, cold)
+        vectors = self.recommender_.fold_in(history)
+        if isinstance(cold, pd.DataFrame):
+            newcomers = self._fitted().newcomers
+            if newcomers is None:
+                raise InputError(
+                    "cold: a table of users came, and nothing was learned of their attributes; "
+                    "call learn_newcomers with a table of users of the fit first"
+                )
+            ids = history.users.arrow.filter(pa.array(is_cold))
+            vectors[is_cold] = newcomers.vectors_of(ids, cold)
+        return vectors
+
+
+def _check_cold(history: Interactions, is_cold: npt.NDArray[np.bool_], cold: str) -> None:
+    if cold not in ("error", "popular"):
+        raise ConfigError(
+            f"cold = {cold!r}: expected 'error' or 'popular', or a table of what is known of users"
+        )
+    if cold == "error" and is_cold.any():
+        first = history.users.arrow[int(np.argmax(is_cold))].as_py()
+        raise InputError(
+            f"{int(is_cold.sum())} of {history.n_users} users have no usable history, the "
+            f"first is {first!r}: no positive event on an item that the fit knew; leave them "
+            "out, pass their events, or serve them like the average user with cold='popular'"
+        )

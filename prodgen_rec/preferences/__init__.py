@@ -11,6 +11,7 @@
 - `EASE`: the linear autoencoder in closed form.
 - `ItemKNN`: nearest neighbors among items.
 - `ItemFeatures`: what is known of items besides who took them, for all of these to learn from.
+- `NewcomerTaste`: vectors of users without a history, from what is known of them.
 - `Quota`: at most so many items of a group in a list.
 - `align`: the vectors of a new fit, turned to where those of an old one are.
 - `UserSolver`: exact user vectors for given item vectors, and each without one of its pairs.
@@ -26,6 +27,7 @@ from prodgen_rec.preferences.filters import Quota
 from prodgen_rec.preferences.graph_filter import GraphFilter
 from prodgen_rec.preferences.item_based import EASE, ItemKNN, ItemRecommender
 from prodgen_rec.preferences.linear import LinearRecommender
+from prodgen_rec.preferences.newcomers import NewcomerTaste
 from prodgen_rec.preferences.popularity import Popularity
 from prodgen_rec.preferences.solve import UserSolver
 from prodgen_rec.preferences.topk import top_n
@@ -40,6 +42,7 @@ __all__ = [
     "ItemKNN",
     "ItemRecommender",
     "LinearRecommender",
+    "NewcomerTaste",
     "Popularity",
     "Quota",
     "Recommender",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,32 @@ class VectorRecommender(Recommender):
         float32, shape (history.n_users, d), in the order of ``history.users``.
         """
         return self._vectors_of(self._record(history).matrix)
+
+    def with_users(self, history: Interactions, vectors: Vectors) -> Self:
+        """The same items for other users, whose vectors come from elsewhere.
+
+        Parameters
+        ----------
+        history
+            What the users have seen.
+        vectors
+            float32 (history.n_users, d), in the order of ``history.users``: of `NewcomerTaste`, for
+            example.
+
+        Raises
+        ------
+        InputError
+            There are more or fewer vectors than users, or they are of another dimension.
+        """
+        expected = history.n_users, self._fitted().item_vectors_.shape[1]
+        if vectors.shape != expected:
+            raise InputError(
+                f"vectors of shape {vectors.shape} came with {history.n_users} users; expected "
+                f"{expected}"
+            )
+        other = copy(self)
+        other.interactions_, other.user_vectors_ = self._record(history), vectors
+        return other
 
     def similar_items(self, item_ids: Iterable[Any], n: int) -> pd.DataFrame:
         """The n items that are most like each of some, by the cosine of their vectors.
