@@ -215,9 +215,31 @@ class ALS(VectorRecommender):
         start = self._placed(record.matrix, of_items, record.items)
         alpha = self._alpha_for(record.matrix)
         vectors, typical = self._factorized(record.matrix, of_items, alpha, passes, start)
-        self.interactions_, self.item_vectors_ = record, vectors
-        self.alpha_, self.typical_pairs_ = alpha, typical
-        self.user_vectors_ = self._vectors_of(record.matrix)
+        return self.with_items(record, vectors, alpha, typical)
+
+    def with_items(
+        self,
+        interactions: Interactions,
+        item_vectors: Vectors,
+        alpha: float,
+        typical_pairs: npt.NDArray[np.float64],
+    ) -> Self:
+        """Take item vectors that were learned elsewhere, fold users in on them, and return self.
+
+        Parameters
+        ----------
+        interactions
+            Histories of the users, on the items of the vectors.
+        item_vectors
+            Float32, shape (n_items, d).
+        alpha
+            ``alpha_``.
+        typical_pairs
+            ``typical_pairs_``, float64, shape (2,).
+        """
+        self.interactions_, self.item_vectors_ = interactions, item_vectors
+        self.alpha_, self.typical_pairs_ = alpha, typical_pairs
+        self.user_vectors_ = self._vectors_of(interactions.matrix)
         return self
 
     def _placed(
