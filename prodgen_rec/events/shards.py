@@ -142,8 +142,12 @@ def sharded(
         account.refuse_bad_log(max_bad_fraction, known)
         agreed = {name: kind.agreed() for name, kind in kinds.items()}
         n_repeated = sum(_n_repeated(rows) for rows in _files(place, range(N_FILES)))
-        moment = _EPOCH + timedelta(microseconds=newest)
-        yield ShardedEvents(account.report(n_repeated), moment, place, agreed, known)
+        yield ShardedEvents(account.report(n_repeated), moment_of(newest), place, agreed, known)
+
+
+def moment_of(timestamp: int) -> datetime:
+    """UTC time of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=timestamp)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Log(Protocol):
         """Count the users who have an event at that time or after it; all where None."""
 
     def share(self, index: int, n_shares: int) -> Events:
-        """Good rows of the users of one of n equal ranges of the hashes, in the log's order."""
+        """Good rows of the users of one of n equal ranges of the hashes; each user's in order."""
 
 
 AnyLog = TypeVar("AnyLog", bound=Log)
@@ -71,6 +71,10 @@ class Engine(Protocol[AnyLog]):
 
 def engine_of(settings: NightlySettings) -> AbstractContextManager[Engine[Any]]:
     """The engine that settings name; it is there until the block ends."""
+    if settings.engine == "spark":
+        from prodgen_rec.nightly.spark import spark_engine
+
+        return spark_engine(settings.master, settings.name, settings.spark)
     from prodgen_rec.nightly.local import LocalEngine
 
     return nullcontext(LocalEngine())

@@ -64,7 +64,15 @@ class NightlySettings(BaseSettings):
     allow_empty
         Publish a run without users, where otherwise nothing is done.
     scratch
-        Folder for the events by user; the system's place for temporary files where None.
+        Folder for the events by user, of the engine ``local``; the system's place for temporary
+        files where None.
+    engine
+        What makes the parts: this machine, or ``spark``, for which bundle, log and place must lie
+        at paths that all its machines see.
+    master
+        URL of the master of Spark; ``local[*,4]`` is this machine, with four tries of each task.
+    spark
+        Further settings of Spark, such as ``spark.executor.memory``.
     delta
         Path or URL of a Delta table that is to hold what is published, see `publish_delta`.
     """
@@ -89,6 +97,9 @@ class NightlySettings(BaseSettings):
     allow_empty: bool = False
     scratch: Path | None = None
     delta: str | None = None
+    engine: Literal["local", "spark"] = "local"
+    master: str = "local[*,4]"
+    spark: dict[str, str] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -73,6 +73,19 @@ def nightly(
         int | None,
         typer.Option(help="The same seed gives the same pictures.", min=0, show_default="0"),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes the parts: `local`, or `spark`; the same bytes. Spark needs "
+            "`pip install 'prodgen-rec[spark]'`, Java, and bundle, log and place at paths that "
+            "all its machines see.",
+            show_default="local",
+        ),
+    ] = None,
+    master: Annotated[
+        str | None,
+        typer.Option(help="Master of Spark.", metavar="URL", show_default="local[*,4]"),
+    ] = None,
     keep: Annotated[
         int | None, typer.Option(help="Runs that are kept.", min=1, show_default="7")
     ] = None,
@@ -149,6 +162,8 @@ def nightly(
         "date": date.date() if date else None,
         "run_id": run_id,
         "recipe": {name: value for name, value in recipe.items() if value is not None} or None,
+        "engine": engine,
+        "master": master,
         "keep": keep,
         "accept": accept or None,
         "allow_empty": allow_empty or None,
