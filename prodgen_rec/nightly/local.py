@@ -1,4 +1,4 @@
-"""Making parts on this machine: a few threads, two parts at a time, flat memory."""
+"""Making parts on this machine: a few threads, a few parts at a time, flat memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prodgen_rec.nightly.making import PendingPart
 from prodgen_rec.nightly.settings import NightlySettings
 from prodgen_rec.nightly.studio import Studio
 from prodgen_rec.nightly.writing import Run
-from prodgen_rec.preferences.parallel import workers
+from prodgen_rec.preferences.parallel import n_cpus, workers
 from prodgen_rec.storage import sha256
 
-_AT_ONCE = 2
-"""Parts that are begun and not yet written: while one is written, threads work on the next."""
+_BLOCKS_AHEAD = 2
+"""Blocks of users for each CPU that wait or are worked on while a part is written."""
 
 
 class LocalEngine:
@@ -49,6 +49,7 @@ class LocalEngine:
         """
         maker = studio.maker(log.newest)
         pending: deque[tuple[int, PendingPart]] = deque()
+        enough = _BLOCKS_AHEAD * n_cpus()
 
         def write_first() -> None:
             index, part = pending.popleft()
@@ -61,7 +62,7 @@ class LocalEngine:
         with workers() as pool:
             for index in run.missing:
                 pending.append((index, maker.begin(log.share(index, run.plan.n_parts), pool)))
-                if len(pending) == _AT_ONCE:
+                while sum(len(part.blocks) for _, part in list(pending)[1:]) >= enough:
                     write_first()
             while pending:
                 write_first()

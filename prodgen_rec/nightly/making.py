@@ -29,9 +29,9 @@ COLD = "no usable history"
 TOO_FEW = "fewer items left than asked for"
 """Reason to refuse a user who has seen almost all."""
 
-_USERS_AT_ONCE = 64
+_USERS_AT_ONCE = 256
 """Users that a thread serves before it takes the next ones: few, so that all threads end together,
-and enough that their pictures fill what the networks take at a time."""
+and enough that what is done once for all of them costs little."""
 _MOST_KEPT = 4096
 """Sitters whose pictures are kept for the next users who share them."""
 
@@ -125,6 +125,11 @@ class Maker:
     sharing: Sharing
     encode: Callable[[Images], pa.Array]
     _kept: dict[str, _Pictures] = field(default_factory=dict)
+
+    def warm_up(self) -> None:
+        """Serve a user of the fit: what is compiled or made ready at first use is so afterwards."""
+        fitted = self.personalizer.recommender_.interactions_
+        self.rows(fitted.for_users(fitted.users.arrow[:1]))
 
     def begin(self, events: Events, pool: Executor) -> PendingPart:
         """Give the work on the users of some events to threads."""

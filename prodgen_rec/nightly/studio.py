@@ -106,7 +106,9 @@ class Studio:
         """
         personalizer = self.personalizer.drawing_with(self._kernel.model)
         sharing = sharing_of(self.recipe, personalizer)
-        return Maker(personalizer, self.recipe, reference_time, sharing, self._encoder.encode)
+        maker = Maker(personalizer, self.recipe, reference_time, sharing, self._encoder.encode)
+        maker.warm_up()
+        return maker
 
 
 def _fingerprint(bundle: Path) -> str:

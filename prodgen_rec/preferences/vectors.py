@@ -88,6 +88,7 @@ class VectorRecommender(Recommender):
                 f"vectors of shape {vectors.shape} came with {history.n_users} users; expected "
                 f"{expected}"
             )
+        self._index_of(np.ones(len(self.items_), np.bool_))  # made ready once for all copies
         other = copy(self)
         other.interactions_, other.user_vectors_ = self._record(history), vectors
         return other
