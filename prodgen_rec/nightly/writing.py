@@ -119,12 +119,12 @@ class Run:
                 f"part {index}: expected the record of {part_name(index)}, got that "
                 f"of {record.name}; pass what was returned for this part"
             )
-        for other in self.finished.values():
-            if other.columns != record.columns:
-                raise InputError(
-                    f"{record.name} has the columns {record.columns}, {other.name} has "
-                    f"{other.columns}; all parts need the same"
-                )
+        other = next(iter(self.finished.values()), record)  # which all others are like
+        if other.columns != record.columns:
+            raise InputError(
+                f"{record.name} has the columns {record.columns}, {other.name} has "
+                f"{other.columns}; all parts need the same"
+            )
         self._folder.check_size(record)
         self._folder.write(record_name(index), record.text().encode())
         self.finished[index] = record
@@ -179,7 +179,7 @@ class Run:
         return self._manifest
 
     def _check_missing(self, index: int) -> None:
-        if index not in self.missing:
+        if index in self.finished or not 0 <= index < self.plan.n_parts:
             raise InputError(
                 f"{part_name(index)}: expected one of the {len(self.missing)} missing parts of "
                 f"{self.plan.n_parts}; ask run.missing which they are"
