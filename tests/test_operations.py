@@ -117,7 +117,8 @@ def test_rules_use_metrics_that_there_are(folder, monkeypatch):
     assert used - there == {"prodgen_rec_nightly_score_drift"}  # nothing was made
 
 
-def test_the_settings_file_shows_settings_and_their_defaults():
+def test_the_settings_file_shows_settings_and_their_defaults(monkeypatch):
+    monkeypatch.delenv("PRODGEN_REC_NIGHTLY_KERNEL")  # which comes before any default
     text = (FILES / "nightly.toml").read_text("utf-8")
     shown = re.sub(r"^# (\w+ = |\[)", r"\1", text, flags=re.M)
     settings = NightlySettings.model_validate(tomllib.loads(shown))
