@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
-from pages import HOSTILE, Page, decoded
+from pages import HOSTILE, Page, decoded, plot, section_of, shades
 from PIL import Image
 
 from prodgen_rec.display import ReportSection, write_report
@@ -18,41 +17,14 @@ from prodgen_rec.errors import InputError
 from prodgen_rec.figures import write_figure
 
 
-def plain(n: int, height: int = 16, width: int = 16, *, level: int = 0) -> np.ndarray:
-    """n pictures, each of a shade of its own."""
-    shades = (level + 20 * np.arange(n, dtype=np.uint8))[:, None, None, None]
-    return np.broadcast_to(shades, (n, height, width, 3)).copy()
-
-
 def page(folder: Path, *sections: ReportSection, **words: Any) -> Page:
     return Page(write_report(folder / "report.html", sections, **{"title": "Night"} | words))
 
 
-def plot(text: str) -> Figure:
-    figure = Figure((3, 2), dpi=50)
-    figure.subplots().set_title(text, parse_math=False)
-    return figure
-
-
-def section(text: str) -> ReportSection:
-    """A section that shows one text wherever a text can be."""
-    return ReportSection(
-        text,
-        note=text,
-        table=[{text: text, "figure": text}],
-        intervals={text: (0.5, 0.4, 0.6)},
-        terms={text: text},
-        pictures={text: plain(1)},
-        made=[text],
-        plots={text: plot(text)},
-        words=[text],
-    )
-
-
 @pytest.mark.parametrize("text", HOSTILE)
 def test_words_are_shown_and_never_obeyed(tmp_path, text):
-    hostile = page(tmp_path, section(text), title=text, note=text, summary={text: text})
-    usual = page(tmp_path, section("word"), title="t", note="n", summary={"l": "t"})
+    hostile = page(tmp_path, section_of(text), title=text, note=text, summary={text: text})
+    usual = page(tmp_path, section_of("word"), title="t", note="n", summary={"l": "t"})
     assert [name for name, _ in hostile.elements] == [name for name, _ in usual.elements]
     assert hostile.attribute_names == usual.attribute_names
     # Title, heading, note and summary of the page; heading and note of the section; column,
@@ -62,7 +34,7 @@ def test_words_are_shown_and_never_obeyed(tmp_path, text):
 
 
 def test_the_page_requests_nothing_and_runs_nothing(tmp_path):
-    shown = page(tmp_path, section("word"))
+    shown = page(tmp_path, section_of("word"))
     policy = next(meta["content"] for meta in shown.all("meta") if "http-equiv" in meta)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     assert "://" not in shown.source
@@ -79,7 +51,7 @@ def test_tables_are_shown_row_by_row_and_column_by_column(tmp_path):
 
 
 def test_pictures_are_embedded_in_their_order(tmp_path):
-    pictures = {"first": plain(3, 8, 12), "second": plain(2, level=100)}
+    pictures = {"first": shades(3, 8, 12), "second": shades(2, level=100)}
     shown = page(tmp_path, ReportSection("Pictures", pictures=pictures))
     images = shown.all("img")
     assert [image["alt"] for image in images] == [
@@ -119,7 +91,7 @@ def test_generated_rows_are_marked_in_words_and_others_are_not(tmp_path):
         ReportSection(
             "Mixed",
             table=[{"name": "drawn"}, {"name": "real"}],
-            pictures={"drawn": plain(2), "real": plain(3), "rebuilt": plain(1)},
+            pictures={"drawn": shades(2), "real": shades(3), "rebuilt": shades(1)},
             made=["drawn", "rebuilt"],
         ),
     )
@@ -154,15 +126,15 @@ def test_intervals_of_any_size_stay_on_the_scale(triples):
 
 
 def test_every_label_of_the_page_has_its_target_once(tmp_path):
-    shown = page(tmp_path, section("one"), section("two"))
+    shown = page(tmp_path, section_of("one"), section_of("two"))
     ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]
     assert len(ids) == len(set(ids)) == 2
     assert {a["aria-labelledby"] for a in shown.all("section")} == set(ids)
 
 
 def test_a_report_replaces_the_last_one_and_leaves_nothing_else(tmp_path):
-    page(tmp_path / "deep", section("first"))
-    shown = page(tmp_path / "deep", section("second"))
+    page(tmp_path / "deep", section_of("first"))
+    shown = page(tmp_path / "deep", section_of("second"))
     assert "second" in shown.texts
     assert "first" not in shown.texts
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.html"]
@@ -174,9 +146,11 @@ class Broken:
 
 
 def test_a_report_that_fails_leaves_the_last_one_as_it_was(tmp_path):
-    before = page(tmp_path, section("first")).source
+    before = page(tmp_path, section_of("first")).source
     with pytest.raises(OSError, match="no such figure"):
-        write_report(tmp_path / "report.html", [section("x")], title="t", summary={"l": Broken()})
+        write_report(
+            tmp_path / "report.html", [section_of("x")], title="t", summary={"l": Broken()}
+        )
     assert (tmp_path / "report.html").read_text("utf-8") == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -206,8 +180,11 @@ ROW = {"name": "a", "x": "1"}
         ({"table": [ROW], "intervals": {"a": (1, 3, 2)}}, "of 'a' is value 1, low 3, high 2"),
         ({"table": [ROW], "intervals": {"a": (1, 0, np.inf)}}, "high inf; expected finite"),
         ({"table": [ROW], "intervals": {"a": (np.nan, 0, 1)}}, "value nan"),
-        ({"pictures": {"r": plain(1) / 255}}, r"'Heads', row 'r': float64 of shape \(1, 16, 16, 3"),
-        ({"pictures": {"r": plain(0)}}, "n at least 1"),
+        (
+            {"pictures": {"r": shades(1) / 255}},
+            r"'Heads', row 'r': float64 of shape \(1, 16, 16, 3",
+        ),
+        ({"pictures": {"r": shades(0)}}, "n at least 1"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(parts, message):
