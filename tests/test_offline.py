@@ -162,7 +162,7 @@ class TypeJudge:
     def features(self, photos: np.ndarray) -> np.ndarray:
         learned = self._personalizer._fitted()
         nearest, _ = learned.items.nearest(learned.model.encode(photos))
-        return self._one_hot[learned.catalog.items.find(nearest)]
+        return self._one_hot[learned.catalog.items.find(learned.items.items.take(nearest))]
 
 
 @pytest.fixture(scope="module")

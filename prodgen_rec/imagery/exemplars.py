@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.hashing import Hashes, hash_ids, hash_pairs, uniform_of
 from prodgen_rec.ids import IdMap
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.topk import ItemIndex
 
 Floats = npt.NDArray[np.float32]
@@ -165,7 +165,7 @@ class Exemplars:
         own_row, own = (taken > 0).nonzero()
         evidence = taken.data[taken.data > 0]
         edges = np.searchsorted(own_row, np.arange(taken.shape[0] + 1))
-        with threadpool_limits(1, user_api="blas"):  # sums in one order
+        with one_blas_thread():  # sums in one order
             for start, end in pairwise(edges):
                 luckiest_first = start + np.argsort(-chance[start:end], kind="stable")
                 some, others = np.split(luckiest_first, [_N_COMPARED])

@@ -149,12 +149,15 @@ class FlowPrior(PriorNetwork):
     ) -> None:
         self.context = build_flow_context(condition_size, width, depth)
         self.velocity = build_flow_velocity(latent_size, width, depth)
+        *_, features, self._effect = self.context.layers
+        self._features = keras.Model(self.context.inputs, features.output)
         self.networks = {"prior_context": self.context, "prior_velocity": self.velocity}
         self.n_steps = n_steps
 
     def flops(self, n_conditions: int) -> int:
-        """The context once for each of them, the velocity at every step."""
-        return n_conditions * flops(self.context) + self.n_steps * flops(self.velocity)
+        """The context's features once for each of them, its effect once, and every step."""
+        effect = flops(self.context) - flops(self._features)
+        return n_conditions * flops(self._features) + effect + self.n_steps * flops(self.velocity)
 
     def loss(self, latents: Any, conditions: Any, seed: Any) -> Mapping[str, Any]:
         """Mean squared error of the velocity z − ε on the line from ε to z.
@@ -171,13 +174,15 @@ class FlowPrior(PriorNetwork):
     def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
         """Euler steps of equal length, from the point on the way that is like the exemplars.
 
-        Guidance moves the context, of which there is one for all steps.
+        Guidance moves the context, of which there is one for all steps. Its last layer is linear,
+        so that moving what goes into it does the same for less.
         """
-        context = before = self.context(conditions)
+        features = before = self._features(conditions)
         for others, strength in further:
-            here = self.context(others)
-            context += strength * (here - before)
+            here = self._features(others)
+            features += strength * (here - before)
             before = here
+        context = self._effect(features)
         length = (1.0 - begin.likeness) / self.n_steps
 
         # A loop is traced once, not once a step: seconds less before the first picture.
@@ -334,7 +339,7 @@ class ConditionalPrior:
     ) -> Any:
         """Draw for what was asked for, more strongly than for the taste that may be against it."""
         nobody = tf.zeros_like(preferences)
-        anything = self._conditions(nobody, tf.fill(tf.shape(codes), UNSAID))
+        anything = self._conditions(nobody[:1], tf.fill(tf.shape(codes[:1]), UNSAID))
         asked = self._conditions(nobody, codes), 1.0 + guidance
         taste = self._conditions(preferences, codes), guidance
         return self.prior.draw(Begin(noise, exemplars, likeness), anything, (asked, taste))

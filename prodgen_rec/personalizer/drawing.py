@@ -126,71 +126,92 @@ class _Candidates:
     vectors: Floats
     wish: Wish
     latents: Floats = field(init=False)
+    _start: npt.NDArray[np.int64] = field(init=False)
+    """Index of the exemplar of each candidate, wherever there are exemplars."""
+    _like: npt.NDArray[np.int64] = field(init=False)
+    """Index of the real item that each candidate is most like, once that is known."""
+    _similarity: Floats = field(init=False)
+    """To that item; NaN as long as it is not known."""
 
     def __post_init__(self) -> None:
-        self.latents = self._drawn(np.arange(len(self.vectors)), 0)
-
-    def chosen(self) -> Drawn:
-        """Choose n of each user, and draw again what is a copy of a photo."""
-        items, n = self.learned.items, self.wish.n
-        everyone = np.arange(len(self.vectors))
-        picks = self._picks(everyone)
-        latents = self._picked(everyone, picks)
-        item_ids, similarity = map(np.array, items.nearest(latents))
-        n_rejected = 0
-        for attempt in range(1, _MOST_ROUNDS + 2):
-            copies = similarity > items.copy_similarity
-            n_rejected += int(copies.sum())
-            if not copies.any():
-                break
-            if attempt > _MOST_ROUNDS:
-                latents[copies] = items.moved_away(latents[copies])
-                item_ids[copies], similarity[copies] = items.nearest(latents[copies])
-                break
-            user, place = np.nonzero(copies.reshape(-1, n))
-            rows, of_user = np.unique(user, return_inverse=True)
-            slot = picks[user, place]
-            self.latents[user, slot] = self._drawn(rows, attempt)[of_user, slot]
-            picks[rows] = self._picks(rows)
-            again = (rows[:, None] * n + np.arange(n)).ravel()
-            latents[again] = self._picked(rows, picks[rows])
-            item_ids[again], similarity[again] = items.nearest(latents[again])
-        score = self._scores(item_ids)
-        best_first = np.argsort(-score, axis=1, kind="stable")
-        order = (best_first + np.arange(len(score))[:, None] * n).ravel()
-        return Drawn(
-            latents[order], item_ids[order], similarity[order], score.ravel()[order], n_rejected
-        )
-
-    def _drawn(self, rows: npt.NDArray[np.int64], attempt: int) -> Floats:
-        """Candidates (n_rows, n · pool, latent_size), farther from photos at every attempt."""
-        model, wish = self.learned.model, self.wish.of(rows)
-        n = wish.n * wish.pool
-        ids = self.user_ids.take(pa.array(rows))
-        noise = user_noise(wish.seed, ids, (attempt + 1) * n, model.latent_size)[:, attempt * n :]
-        exemplars = None
+        wish = self.wish
+        shape = len(self.vectors), wish.n * wish.pool
         if wish.exemplars is not None:
-            index = wish.exemplars.draw(
-                ids,
-                self.vectors[rows],
+            self._start = wish.exemplars.draw(
+                self.user_ids,
+                self.vectors,
                 wish.taken,
-                n,
+                shape[1],
                 seed=wish.seed,
                 guidance=wish.guidance,
             )
-            exemplars = wish.exemplars.latents[index.ravel()]
-        drawn = model.sample_latents(
-            np.repeat(self.vectors[rows], n, axis=0),
-            (np.float32(wish.temperature) * noise).reshape(-1, model.latent_size),
+        self.latents = np.empty((*shape, self.learned.model.latent_size), np.float32)
+        self._like = np.empty(shape, np.int64)
+        self._similarity = np.empty(shape, np.float32)
+        user, slot = map(np.ravel, np.indices(shape))
+        self._replace(user, slot, self._drawn(user, slot, 0))
+
+    def chosen(self) -> Drawn:
+        """Choose n of each user, and draw again what is a copy of a photo."""
+        items = self.learned.items
+        everyone = np.arange(len(self.vectors))
+        picks = self._picks(everyone)
+        n_rejected = 0
+        for attempt in range(1, _MOST_ROUNDS + 2):
+            user, slot = self._copies(picks)
+            n_rejected += len(user)
+            if not len(user):
+                break
+            if attempt > _MOST_ROUNDS:
+                self._replace(user, slot, items.moved_away(self.latents[user, slot]))
+                self._compare(picks)
+                break
+            self._replace(user, slot, self._drawn(user, slot, attempt))
+            rows = np.unique(user)
+            picks[rows] = self._picks(rows)
+        score = self._scores(picks)
+        order = np.argsort(-score, axis=1, kind="stable")
+        user, slot = everyone[:, None], np.take_along_axis(picks, order, axis=1)
+        return Drawn(
+            self.latents[user, slot].reshape(-1, self.latents.shape[2]),
+            items.items.take(self._like[user, slot].ravel()),
+            self._similarity[user, slot].ravel(),
+            np.take_along_axis(score, order, axis=1).ravel(),
+            n_rejected,
+        )
+
+    def _replace(
+        self, user: npt.NDArray[np.int64], slot: npt.NDArray[np.int64], latents: Floats
+    ) -> None:
+        """Put latents (n, latent_size) in the place of candidates."""
+        self.latents[user, slot] = latents
+        self._similarity[user, slot] = np.nan
+
+    def _drawn(
+        self, user: npt.NDArray[np.int64], slot: npt.NDArray[np.int64], attempt: int
+    ) -> Floats:
+        """New latents (n, latent_size) for candidates, farther from photos at every attempt."""
+        model, wish = self.learned.model, self.wish
+        rows, place = np.unique(user, return_inverse=True)
+        n = wish.n * wish.pool
+        ids = self.user_ids.take(pa.array(rows))
+        noise = user_noise(wish.seed, ids, (attempt + 1) * n, model.latent_size)
+        exemplars = None
+        if wish.exemplars is not None:
+            exemplars = wish.exemplars.latents[self._start[user, slot]]
+        return model.sample_latents(
+            self.vectors[user],
+            np.float32(wish.temperature) * noise[place, attempt * n + slot],
             guidance=wish.guidance,
-            codes=np.repeat(wish.codes, n, axis=0),
+            codes=wish.codes[user],
             exemplars=exemplars,
             likeness=wish.likeness * (1 - attempt / (_MOST_ROUNDS + 1)),
         )
-        return drawn.reshape(len(rows), n, model.latent_size)
 
     def _picks(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Which candidates are chosen for some users, (n_rows, n)."""
+        if self.wish.pool == 1:
+            return np.tile(np.arange(self.wish.n), (len(rows), 1))
         candidates, vectors = self.latents[rows], self.vectors[rows]
         tastes = self.learned.reader.vectors(candidates.reshape(-1, candidates.shape[2]))
         tastes = tastes.reshape(*candidates.shape[:2], vectors.shape[1])
@@ -198,15 +219,23 @@ class _Candidates:
         centred = candidates - self.learned.items.centre
         return choose(suitability, centred, self.wish.n, diversity=self.wish.diversity)
 
-    def _picked(self, rows: npt.NDArray[np.int64], picks: npt.NDArray[np.int64]) -> Floats:
-        """Latents (n_rows · n, latent_size) of what was chosen, (n_rows, n), for some users."""
-        return self.latents[rows[:, None], picks].reshape(-1, self.latents.shape[2])
+    def _copies(
+        self, picks: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """User and slot of the picked candidates that are copies of a photo."""
+        self._compare(picks)
+        similarity = np.take_along_axis(self._similarity, picks, axis=1)
+        user, place = np.nonzero(similarity > self.learned.items.copy_similarity)
+        return user, picks[user, place]
 
-    def _scores(self, item_ids: IdArray) -> Floats:
-        """Preference (n_users, n) of each user for one item per picture."""
-        recommender = self.learned.recommender
-        known = recommender.items_.find(item_ids)
-        items = np.where((known >= 0)[:, None], recommender.item_vectors_[known], 0.0)
-        vectors = self.vectors.astype(np.float64)
-        scores = items.reshape(len(vectors), self.wish.n, vectors.shape[1]) * vectors[:, None]
-        return np.asarray(scores.sum(axis=2), np.float32)
+    def _compare(self, picks: npt.NDArray[np.int64]) -> None:
+        """Find what the picked candidates are like, of which that is not known yet."""
+        user, place = np.nonzero(np.isnan(np.take_along_axis(self._similarity, picks, axis=1)))
+        new = user, picks[user, place]
+        self._like[new], self._similarity[new] = self.learned.items.nearest(self.latents[new])
+
+    def _scores(self, picks: npt.NDArray[np.int64]) -> Floats:
+        """Preference (n_users, n) of each user for the item that a picture is like."""
+        vectors = self.learned.vectors_of_photos[np.take_along_axis(self._like, picks, axis=1)]
+        products = vectors * self.vectors[:, None].astype(np.float64)
+        return np.asarray(products.sum(axis=2), np.float32)

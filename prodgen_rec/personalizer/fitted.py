@@ -140,12 +140,16 @@ class Fitted:
         return ItemLatents(IdMap(as_id_array(self.catalog.with_photo())), self.item_latents)
 
     @cached_property
+    def vectors_of_photos(self) -> npt.NDArray[np.float32]:
+        """Vectors of the items with a photo, (n_photos, d), 0 for those that nobody took."""
+        place = self.recommender.items_.find(self.items.items.arrow)
+        return np.where((place >= 0)[:, None], self.recommender.item_vectors_[place], 0.0)
+
+    @cached_property
     def reader(self) -> TasteReader:
         """Which taste a picture speaks to, learned from the items with a photo and a vector."""
-        place = self.recommender.items_.find(self.items.items.arrow)
-        vectors = self.recommender.item_vectors_[place]
-        known = (place >= 0) & vectors.any(axis=1)
-        return TasteReader.fit(self.item_latents[known], vectors[known])
+        known = self.vectors_of_photos.any(axis=1)
+        return TasteReader.fit(self.item_latents[known], self.vectors_of_photos[known])
 
     def exemplars(self, codes: Codes) -> Exemplars | None:
         """Items from whose photos pictures can start, as far as they have what is asked for.
@@ -182,7 +186,7 @@ class Fitted:
             return None
         return Exemplars(
             IdMap(items.arrow.filter(pa.array(fits))),
-            self.recommender.item_vectors_[place[fits]],
+            self.vectors_of_photos[fits],
             self.item_latents[fits],
             np.sqrt(weights[fits]),  # a shop is more than its best sellers
             self.config.imagery.sharpness,

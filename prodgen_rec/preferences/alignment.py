@@ -14,10 +14,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import orthogonal_procrustes
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdMap
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.vectors import VectorRecommender
 
 AnyVectors = TypeVar("AnyVectors", bound=VectorRecommender)
@@ -111,7 +111,7 @@ def _rotation(
             f"{len(ours)} items have vectors in both fits, of {len(items)} and "
             f"{len(wanted_items)}; a rotation in {d} dimensions needs at least {d}"
         )
-    with threadpool_limits(1, user_api="blas"):  # sums in one order
+    with one_blas_thread():  # sums in one order
         rotation, _ = orthogonal_procrustes(ours, theirs)
     return np.asarray(rotation)
 
@@ -119,7 +119,7 @@ def _rotation(
 def _turned(
     vectors: npt.NDArray[np.float32], rotation: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return (vectors @ rotation).astype(np.float32)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_array, csr_matrix
-from threadpoolctl import threadpool_limits
 
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.solve import Regularization
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def alternate(
     confidence = _signed_confidence(evidence, alpha)
     by_column = _groups(confidence.T.tocsr(), n_pairs(evidence, axis=0), regularization[1])
     by_row = _groups(confidence, n_pairs(evidence, axis=1), regularization[0])
-    with threadpool_limits(1, user_api="blas"):  # faster, and sums in one order
+    with one_blas_thread():  # faster, and sums in one order
         solver = AlternatingLeastSquares(rows.shape[1]).solver
         for i in range(passes):
             start = time.monotonic()

@@ -13,12 +13,12 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from implicit.recommender_base import ModelFitError
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse import csr_array, csr_matrix
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError, TrainingDivergedError
 from prodgen_rec.preferences.checks import check_whole_numbers
 from prodgen_rec.preferences.liked import liked_rows
 from prodgen_rec.preferences.linear import LinearRecommender
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import Vectors
 
@@ -141,7 +141,7 @@ def _as_often_as_weighed(rows: csr_array) -> csr_matrix:
 
 def _with_unit_gram(vectors: npt.NDArray[np.float64]) -> Vectors:
     """The same Y in coordinates in which YᵀY + λI is the identity."""
-    with threadpool_limits(1, user_api="blas"):  # sums in one order
+    with one_blas_thread():  # sums in one order
         gram = vectors.T @ vectors
         gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram)
         turned = solve_triangular(cholesky(gram, lower=True), vectors.T, lower=True)

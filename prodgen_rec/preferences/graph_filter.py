@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 from sklearn.utils.extmath import randomized_svd
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import ConfigError
 from prodgen_rec.preferences.checks import check_whole_numbers
 from prodgen_rec.preferences.liked import liked_rows
 from prodgen_rec.preferences.linear import LinearRecommender
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.space import Range, Space
 from prodgen_rec.preferences.vectors import Vectors
 
@@ -77,7 +77,7 @@ class GraphFilter(LinearRecommender):
         roots = np.sqrt(self.degrees_)
         scaled = diags_array(_inverse(np.sqrt(of_rows))) @ rows @ diags_array(_inverse(roots))
         n_factors = min(self.factors, *rows.shape)
-        with threadpool_limits(1, user_api="blas"):  # sums in one order
+        with one_blas_thread():  # sums in one order
             _, sizes, vectors = randomized_svd(
                 scaled.astype(np.float32).tocsr(),
                 n_factors,

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.columns import USER_ID
 from prodgen_rec.errors import InputError
 from prodgen_rec.ids import IdMap, as_id_array
+from prodgen_rec.preferences.parallel import one_blas_thread
 from prodgen_rec.preferences.vectors import VectorRecommender, Vectors
 from prodgen_rec.vocabulary import UNSAID, Codes, Vocabulary
 
@@ -102,7 +102,7 @@ class NewcomerTaste:
             )
         known = users.iloc[place[taught]]
         vocabulary = Vocabulary.of(known, known.columns.drop(USER_ID), "users of the fit")
-        with threadpool_limits(1, user_api="blas"):  # sums in one order
+        with one_blas_thread():  # sums in one order
             profiles = _Profiles.of(vocabulary.codes(known), vectors[taught])
             mean, effects, ridge = _regressed(profiles, vocabulary.sizes)
         return cls(vocabulary, mean.astype(np.float32), effects.astype(np.float32), ridge)

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -37,7 +37,7 @@ def run_in_threads(
     n_threads
         At least 1; by default the number of CPUs.
     """
-    if getattr(_here, "works", False):
+    if _works():
         for job in jobs:
             task(job)
         return
@@ -58,6 +58,20 @@ def workers(n_threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let BLAS sum in one order in this block, whatever the number of CPUs.
+
+    The threads of `workers` do so anyway; what is asked of BLAS costs milliseconds.
+    """
+    with nullcontext() if _works() else threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def _works() -> bool:
+    return getattr(_here, "works", False)
 
 
 def _begin_to_work() -> None:

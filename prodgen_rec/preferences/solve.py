@@ -30,10 +30,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.errors import InputError
-from prodgen_rec.preferences.parallel import run_in_threads
+from prodgen_rec.preferences.parallel import one_blas_thread, run_in_threads
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -118,7 +117,7 @@ class UserSolver:
         self.n_threads = n_threads
         self.n_factors: int = item_vectors.shape[1]
         vectors = item_vectors.astype(np.float64)
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             self._strengths, self._basis = np.linalg.eigh(vectors.T @ vectors)  # (d,), (d, d)
             self._vectors = vectors @ self._basis  # Y: (n_items, d)
 
@@ -206,7 +205,7 @@ class UserSolver:
         evidence = history.data.astype(np.float64)
         weight = self.alpha * np.abs(evidence)
         base = self._base(np.array([np.count_nonzero(evidence)]))[0]
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             normal = np.diag(base) + own.T @ (weight[:, None] * own)
             q = np.linalg.solve(normal, self._vectors[item])
         return np.where(evidence > 0, (1.0 + weight) * (own @ q), 0.0)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,8 +114,8 @@ class ItemIndex:
             row, item = _short_list(
                 scores.between, scores.reach, first, n, slack, self._columns, rows.start
             )
-            exact = _scores_of_pairs(users, self._vectors, row, item)
-            return _first_n(row, item, exact, len(users), n)
+            exact = scores_of_pairs(users, self._vectors, row, item)
+            return first_n(row, item, exact, len(users), n)
 
         return _by_blocks(block, len(user_vectors), len(self._columns), n, excluded, n_threads)
 
@@ -240,7 +241,7 @@ def top_n_by_weights(
             columns,
             rows.start,
         )
-        return _first_n(row, item, exact[row, place[item]].astype(np.float64), len(exact), n)
+        return first_n(row, item, exact[row, place[item]].astype(np.float64), len(exact), n)
 
     return _by_blocks(block, histories.shape[0], len(columns), n, excluded, n_threads)
 
@@ -384,10 +385,10 @@ def _least(largest: Floats, n: int, slack: Scores) -> Floats:
     return np.maximum(least, nothing)
 
 
-def _first_n(
+def first_n(
     row: Indices, item: Indices, exact: Scores, n_users: int, n: int
 ) -> tuple[Indices, Scores]:
-    """Items and scores of the first n pairs of each row, shapes (n_users, n)."""
+    """Items and scores of the best n pairs of each row, shapes (n_users, n)."""
     by_score = np.argsort(-exact, kind="stable")
     order = by_score[np.argsort(row[by_score].astype(np.uint16), kind="stable")]  # by counting
     first = np.searchsorted(row, np.arange(n_users))
@@ -411,16 +412,17 @@ def _rounding(n_factors: int, products: npt.NDArray[np.float64]) -> npt.NDArray[
     return 2 * (relative / (1 - relative) * products + underflow)
 
 
-def _scores_of_pairs(
-    users: npt.NDArray[np.float32],
-    items: npt.NDArray[np.float32],
-    row: npt.NDArray[np.int64],
-    item: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Float64 inner product of each pair by itself, shape (len(row),)."""
-    exact = np.empty(len(row), np.float64)
-    left = users.astype(np.float64)
+def scores_of_pairs(
+    users: Floats,
+    items: Floats,
+    row: Indices,
+    item: Indices,
+    dtype: type[np.floating[Any]] = np.float64,
+) -> npt.NDArray[Any]:
+    """Inner product of each pair by itself, in float64 or another type, shape (len(row),)."""
+    exact = np.empty(len(row), dtype)
+    left = users.astype(dtype, copy=False)
     for start in range(0, len(row), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
-        exact[part] = np.vecdot(left[row[part]], items[item[part]].astype(np.float64))
+        exact[part] = np.vecdot(left[row[part]], items[item[part]].astype(dtype, copy=False))
     return exact

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
-from threadpoolctl import threadpool_limits
 
 from prodgen_rec.preferences.liked import in_typical_pairs
+from prodgen_rec.preferences.parallel import one_blas_thread
 
 _TOLERANCE = 1e-5
 """Of the conjugate gradients, relative to the right-hand side."""
@@ -64,7 +64,7 @@ def vectors_by_features(
     if not len(taught):
         return np.zeros((int(unseen.sum()), vectors.shape[1]), np.float32)
     ridge = Ridge(regularization, fit_intercept=False, solver="sparse_cg", tol=_TOLERANCE)
-    with threadpool_limits(1, user_api="blas"):  # sums in one order
+    with one_blas_thread():  # sums in one order
         ridge.fit(by_item[taught], vectors[taught].astype(np.float64), takers[taught])
     found = by_item[np.flatnonzero(unseen)] @ np.atleast_2d(ridge.coef_).T
     return np.asarray(found, np.float32)
