@@ -91,11 +91,11 @@ def test_flops_are_those_counted_by_hand() -> None:
     assert flops(keras.Model(inputs, x)) == 2 * (12 * 135 + 420)
 
 
-def test_a_latent_costs_a_context_per_condition_and_the_velocity_at_every_step() -> None:
+def test_a_latent_costs_features_per_condition_one_effect_and_every_step() -> None:
     flow = FlowPrior(latent_size=3, condition_size=5, width=4, depth=2, n_steps=7)
-    context = 5 * 4 + 4 * 4 + 4 * (2 * 2 * 4)
+    features, effect = 5 * 4 + 4 * 4, 4 * (2 * 2 * 4)
     velocity = 3 * 4 + 2 * (2 * 4 * 4) + 4 * 3  # what the time does is the same for all rows
-    assert flow.flops(3) == 2 * (3 * context + 7 * velocity)
+    assert flow.flops(3) == 2 * (3 * features + effect + 7 * velocity)
     gaussian = GaussianPrior(latent_size=3, condition_size=5, width=4)
     assert gaussian.flops(2) == 4 * (5 * 4 + 4 * 4 + 4 * 6)
 

@@ -1,10 +1,11 @@
 """Who computes the networks of a trained image model when users are served.
 
 Pictures are TensorFlow's, in float32: the reference. Where OpenVINO is installed (the extra
-``fast``) it can take over prior and decoder, the decoder also in bfloat16, which some processors
-multiply many times faster. Its pictures have other last bits, so that no kernel is used before it
-has made pictures with the weights at hand that nobody can tell from the reference. The prior stays
-in float32, since what is nearest to a picture, and whether it is a copy, follows from latents.
+``fast``) it can take over prior and decoder, also in bfloat16, which some processors multiply many
+times faster: the decoder alone, or the steps of the prior, too. What a preference says to the prior
+stays in float32, since guidance multiplies its error. Pictures have other last bits, so that no
+kernel is used before it has made some with the weights at hand that nobody can tell from the
+reference.
 """
 
 from __future__ import annotations
@@ -29,8 +30,14 @@ from prodgen_rec.preferences.parallel import n_cpus
 Photos = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-Kind = Literal["tensorflow-float32", "openvino-float32", "openvino-bf16"]
+Kind = Literal["tensorflow-float32", "openvino-float32", "openvino-bf16", "openvino-bf16-prior"]
 REFERENCE: Kind = "tensorflow-float32"
+_PRECISIONS: dict[Kind, tuple[str, str]] = {
+    "openvino-float32": ("f32", "f32"),
+    "openvino-bf16": ("bf16", "f32"),
+    "openvino-bf16-prior": ("bf16", "bf16"),
+}
+"""Of the decoder and of the steps of the prior."""
 
 LEAST_PSNR = 50.0
 """Of every picture, in dB: a tenth of the error that being encoded as a JPEG file leaves."""
@@ -157,7 +164,7 @@ def calibrate(model: ConditionalVAE) -> Calibration:
     model._check_fitted()
     expected = _pictures(model)
     kernels, refused = [Kernel(REFERENCE, model)], {}
-    for kind in get_args(Kind)[1:]:
+    for kind in _PRECISIONS:
         try:
             kernels.append(_checked(kind, model, expected))
         except (ConfigError, MissingExtraError) as reason:
@@ -167,7 +174,7 @@ def calibrate(model: ConditionalVAE) -> Calibration:
 
 
 def _checked(kind: Kind, model: ConditionalVAE, expected: Photos) -> Kernel:
-    kernel = Kernel(kind, _by_openvino(model, kind.partition("-")[2]))
+    kernel = Kernel(kind, _by_openvino(model, *_PRECISIONS[kind]))
     parity = Parity.of(_pictures(kernel.model), expected)
     if not parity.holds:
         raise ConfigError(
@@ -207,17 +214,19 @@ def _rate(model: ConditionalVAE) -> float:
     return n / fastest
 
 
-def _by_openvino(model: ConditionalVAE, precision: str) -> ConditionalVAE:
-    """The same model with prior and decoder compiled by OpenVINO."""
+def _by_openvino(model: ConditionalVAE, decoder: str, steps: str) -> ConditionalVAE:
+    """The same model with prior and decoder compiled by OpenVINO, in the given precisions."""
     served = copy.copy(model)
     served.autoencoder_, served.prior_ = copy.copy(model.autoencoder_), copy.copy(model.prior_)
     latents = np.zeros((TILE, model.latent_size), np.float32)
     preferences = np.zeros((TILE, model.whitening_.size + 1), np.float32)
-    codes = model.vocabulary_.checked(None, TILE)
     number = np.zeros((), np.float32)
-    served.autoencoder_.decode_tile = _Compiled(model.autoencoder_.decode_tile, precision, latents)
-    served.prior_.draw_tile = _Compiled(
-        model.prior_.draw_tile, "float32", preferences, codes, latents, latents, number, number
+    asked = preferences, model.vocabulary_.checked(None, TILE), number
+    effect = np.asarray(model.prior_.effect_tile(*asked))
+    served.autoencoder_.decode_tile = _Compiled(model.autoencoder_.decode_tile, decoder, latents)
+    served.prior_.effect_tile = _Compiled(model.prior_.effect_tile, "f32", *asked)
+    served.prior_.walk_tile = _Compiled(
+        model.prior_.walk_tile, steps, latents, latents, number, effect
     )
     return served
 
@@ -230,7 +239,7 @@ class _Compiled:
     function
         From `compiled`.
     precision
-        Of products: ``"float32"`` or ``"bf16"``.
+        Of products: ``"f32"`` or ``"bf16"``.
     examples
         Arguments of the shapes to come.
     """
@@ -242,7 +251,7 @@ class _Compiled:
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise ConfigError(
-                f"kernel 'openvino-bf16': this processor has no bfloat16; use {REFERENCE!r}"
+                f"a kernel with bf16 in its name: this processor has no bfloat16; use {REFERENCE!r}"
             )
         names = [f"input_{i}" for i in range(len(examples))]
         specs = [
@@ -258,7 +267,7 @@ class _Compiled:
             graph,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": {"float32": "f32"}.get(precision, precision),
+                "INFERENCE_PRECISION_HINT": precision,
                 "NUM_STREAMS": n_cpus(),  # calls at a time, each by one thread
                 "INFERENCE_NUM_THREADS": n_cpus(),
                 "ENABLE_CPU_PINNING": False,  # other processes would be pinned to the same CPUs

@@ -88,8 +88,8 @@ class PriorNetwork(ABC):
         """Losses of latents (n, latent_size) under conditions (n, d + 1)."""
 
     @abstractmethod
-    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
-        """Latents (n, latent_size) from where they begin, under conditions.
+    def effect(self, conditions: Any, further: Guidance = ()) -> Any:
+        """What conditions (n, d + 1) do to the way to a latent: a row for each.
 
         Parameters
         ----------
@@ -97,6 +97,14 @@ class PriorNetwork(ABC):
             Leads on from the conditions to others, step by step. A strength of 0 leaves a step
             out, 1 goes all of it, more goes beyond.
         """
+
+    @abstractmethod
+    def walk(self, begin: Begin, effect: Any) -> Any:
+        """Latents (n, latent_size) from where they begin, the way that conditions have shown."""
+
+    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
+        """Latents (n, latent_size) from where they begin, under conditions; see `effect`."""
+        return self.walk(begin, self.effect(conditions, further))
 
 
 @final
@@ -121,8 +129,8 @@ class GaussianPrior(PriorNetwork):
         squared = tf.square(latents - mean) * tf.exp(-log_variance)
         return {"loss": 0.5 * tf.reduce_mean(squared + log_variance)}
 
-    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
-        """Mean plus scaled noise, drawn towards the exemplars; guidance moves mean and scale.
+    def effect(self, conditions: Any, further: Guidance = ()) -> Any:
+        """Mean and log-variance side by side; guidance moves both.
 
         The scale stops where a condition puts it: a strength above 1 exaggerates the mean alone.
         """
@@ -132,6 +140,11 @@ class GaussianPrior(PriorNetwork):
             mean += strength * (here[0] - before[0])
             log_variance += tf.minimum(strength, 1.0) * (here[1] - before[1])
             before = here
+        return tf.concat([mean, log_variance], axis=-1)
+
+    def walk(self, begin: Begin, effect: Any) -> Any:
+        """Mean plus scaled noise, drawn towards the exemplars."""
+        mean, log_variance = tf.split(effect, 2, axis=-1)
         return begin.mixed(mean + tf.exp(log_variance / 2) * begin.noise)
 
     def moments(self, conditions: Any) -> tuple[Any, Any]:
@@ -171,25 +184,27 @@ class FlowPrior(PriorNetwork):
         velocity = self.velocity([position, time, self.context(conditions)])
         return {"loss": tf.reduce_mean(tf.square(velocity - (latents - noise)))}
 
-    def draw(self, begin: Begin, conditions: Any, further: Guidance = ()) -> Any:
-        """Euler steps of equal length, from the point on the way that is like the exemplars.
+    def effect(self, conditions: Any, further: Guidance = ()) -> Any:
+        """The context, of which there is one for all steps; guidance moves it.
 
-        Guidance moves the context, of which there is one for all steps. Its last layer is linear,
-        so that moving what goes into it does the same for less.
+        Its last layer is linear, so that moving what goes into it does the same for less.
         """
         features = before = self._features(conditions)
         for others, strength in further:
             here = self._features(others)
             features += strength * (here - before)
             before = here
-        context = self._effect(features)
+        return self._effect(features)
+
+    def walk(self, begin: Begin, effect: Any) -> Any:
+        """Euler steps of equal length, from the point on the way that is like the exemplars."""
         length = (1.0 - begin.likeness) / self.n_steps
 
         # A loop is traced once, not once a step: seconds less before the first picture.
         def step(k: Any, z: Any) -> tuple[Any, Any]:
             # All rows are at the same time, and what it does to them is worked out once.
             time = tf.reshape(begin.likeness + length * tf.cast(k, tf.float32), (1, 1))
-            return k + 1, z + length * self.velocity([z, time, context])
+            return k + 1, z + length * self.velocity([z, time, effect])
 
         start = begin.mixed(begin.noise)
         return tf.while_loop(lambda k, _: k < self.n_steps, step, (0, start))[1]
@@ -225,7 +240,8 @@ class ConditionalPrior:
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
 
-        self.draw_tile = compiled(self._drawn)
+        self.effect_tile = compiled(self._effect)
+        self.walk_tile = compiled(self._walked)
 
     @property
     def flops(self) -> int:
@@ -314,10 +330,13 @@ class ConditionalPrior:
         if exemplars is None:
             exemplars, likeness = np.zeros_like(noise), 0.0
         standardized = (exemplars - self.latent_mean) / self.latent_scale
-        settings = tf.constant(guidance, tf.float32), tf.constant(likeness, tf.float32)
-        drawn = by_tiles(
-            lambda *rows: self.draw_tile(*rows, *settings), preferences, codes, noise, standardized
-        )
+        strength, near = tf.constant(guidance, tf.float32), tf.constant(likeness, tf.float32)
+
+        def tile(preferences: Any, codes: Any, noise: Any, exemplars: Any) -> Any:
+            effect = self.effect_tile(preferences, codes, strength)
+            return self.walk_tile(noise, exemplars, near, effect)
+
+        drawn = by_tiles(tile, preferences, codes, noise, standardized)
         return drawn * self.latent_scale + self.latent_mean
 
     def _shown(self, trained: PriorNetwork, pictures: Callable[[], Pictures]) -> Pictures:
@@ -334,15 +353,16 @@ class ConditionalPrior:
                 return GaussianPrior(*shape)
             return FlowPrior(*shape, config.prior_depth, config.flow_steps)
 
-    def _drawn(
-        self, preferences: Any, codes: Any, noise: Any, exemplars: Any, guidance: Any, likeness: Any
-    ) -> Any:
-        """Draw for what was asked for, more strongly than for the taste that may be against it."""
+    def _effect(self, preferences: Any, codes: Any, guidance: Any) -> Any:
+        """Of what was asked for, more strongly than of the taste that may be against it."""
         nobody = tf.zeros_like(preferences)
         anything = self._conditions(nobody[:1], tf.fill(tf.shape(codes[:1]), UNSAID))
         asked = self._conditions(nobody, codes), 1.0 + guidance
         taste = self._conditions(preferences, codes), guidance
-        return self.prior.draw(Begin(noise, exemplars, likeness), anything, (asked, taste))
+        return self.prior.effect(anything, (asked, taste))
+
+    def _walked(self, noise: Any, exemplars: Any, likeness: Any, effect: Any) -> Any:
+        return self.prior.walk(Begin(noise, exemplars, likeness), effect)
 
     def _conditions(self, preferences: Any, codes: Any) -> Any:
         """What the network is given, (n, preference_size + values of all attributes)."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,9 +30,9 @@ COLD = "no usable history"
 TOO_FEW = "fewer items left than asked for"
 """Reason to refuse a user who has seen almost all."""
 
-_USERS_AT_ONCE = 256
-"""Users that a thread serves before it takes the next ones: few, so that all threads end together,
-and enough that what is done once for all of them costs little."""
+_USERS_AT_ONCE = 512
+"""Users that a thread serves before it takes the next ones, about: few, so that all threads end
+together, and enough that what is done once for all of them costs little."""
 _MOST_KEPT = 4096
 """Sitters whose pictures are kept for the next users who share them."""
 
@@ -136,9 +137,11 @@ class Maker:
         due = self.histories(events)
         served, refused = self._split(due)
         users = served.users.arrow
+        n_blocks = max(1, round(len(users) / _USERS_AT_ONCE))
+        edges = [len(users) * i // n_blocks for i in range(n_blocks + 1)]
         blocks = [
-            pool.submit(self.rows, served.for_users(users[start : start + _USERS_AT_ONCE]))
-            for start in range(0, max(len(users), 1), _USERS_AT_ONCE)
+            pool.submit(self.rows, served.for_users(users[start:end]))
+            for start, end in pairwise(edges)
         ]
         return PendingPart(due.n_users, refused, blocks)
 

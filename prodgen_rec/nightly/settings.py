@@ -89,7 +89,9 @@ class NightlySettings(BaseSettings):
     run_id: RunId | None = None
     recipe: Recipe = Recipe()
     gate: Gate = Gate()
-    kernel: Literal["auto", "tensorflow-float32", "openvino-float32", "openvino-bf16"] = "auto"
+    kernel: Literal[
+        "auto", "tensorflow-float32", "openvino-float32", "openvino-bf16", "openvino-bf16-prior"
+    ] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
     max_bad_fraction: Share = 0.05
     keep: PositiveInt = 7
