@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -15,11 +17,17 @@ from settings import PLAIN
 
 from prodgen_rec import Personalizer, PersonalizerConfig, datasets, read_catalog
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core needs no more threads than that
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # The reference: pictures are those of the personalizer to the last bit, and nothing is timed first.
 os.environ["PRODGEN_REC_NIGHTLY_KERNEL"] = "tensorflow-float32"
+
+# Spark's processes live for seconds here: to compile their code well takes longer than it saves.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 SMALL = {
     "attributes": ["type", "color"],
@@ -97,3 +105,19 @@ def bundle(small_shop, once) -> Path:
 def fitted(bundle) -> Personalizer:
     """That personalizer; not to be changed."""
     return Personalizer.load(bundle)
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """Two cores of this machine, with tries again."""
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = (
+        SparkSession.builder.master("local[2,4]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -24,21 +22,6 @@ from prodgen_rec.preferences.mllib import Side, fit_mllib, fitted_by_mllib, scal
 SETTINGS = ALS(6, regularization=3.0, alpha=2.0, iterations=12, frequency_scaling=1.0)
 
 
-@pytest.fixture(scope="module")
-def session():
-    from pyspark.sql import SparkSession
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
-
-
 def powers_of_two():
     """Six tastes; half of the users have 4 pairs, half of them 8; each item has 16."""
     dense = np.zeros((128, 48))
@@ -54,9 +37,9 @@ def powers_of_two():
     return dense
 
 
-def frame(session, dense):
+def frame(spark, dense):
     users, items = np.nonzero(dense)
-    return session.createDataFrame(
+    return spark.createDataFrame(
         pd.DataFrame({"user_id": users, "item_id": items, "evidence": dense[users, items]})
     )
 
@@ -72,8 +55,8 @@ def checkpoints(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def by_mllib(session, dense, checkpoints):
-    return fit_mllib(frame(session, dense), SETTINGS, interactions(dense), checkpoints)
+def by_mllib(spark, dense, checkpoints):
+    return fit_mllib(frame(spark, dense), SETTINGS, interactions(dense), checkpoints)
 
 
 def test_the_loss_is_that_of_our_own_fit(dense, by_mllib):
@@ -89,13 +72,14 @@ def test_the_loss_is_that_of_our_own_fit(dense, by_mllib):
         assert abs(worse / losses[0] - 1) > 0.01  # another objective would be told apart
 
 
-def test_users_of_mllib_are_our_exact_solve(session, dense, by_mllib):
+def test_users_of_mllib_are_our_exact_solve(spark, dense, by_mllib):
     """The last step of MLlib solves users; ours solves them against the same items."""
     n_users, n_items = (np.count_nonzero(dense, axis=axis).mean() for axis in (1, 0))
     sides = Side(n_users, n_users), Side(n_items, n_items)
     users, items = np.nonzero(dense)
     pairs = pd.DataFrame({"user": users, "item": items, "evidence": dense[users, items]})
-    model = fitted_by_mllib(session.createDataFrame(pairs), SETTINGS, 2.0, sides)
+    short = replace(SETTINGS, iterations=2)
+    model = fitted_by_mllib(spark.createDataFrame(pairs), short, 2.0, sides)
     found = {row["id"]: row["features"] for row in model.userFactors.collect()}
     theirs = scale_of(sides) * np.array([found[user] for user in range(len(dense))])
     of_items = {row["id"]: row["features"] for row in model.itemFactors.collect()}
@@ -122,18 +106,19 @@ def test_folding_in_agrees_with_the_fit(dense, by_mllib):
     assert np.array_equal(by_mllib.fold_in(interactions(dense)), by_mllib.user_vectors_)
 
 
-def test_rows_of_a_pair_add_up_and_text_ids_stay(session, dense, checkpoints):
-    one = frame(session, dense / 2)
+def test_rows_of_a_pair_add_up_and_text_ids_stay(spark, dense, by_mllib, checkpoints):
+    one = frame(spark, dense / 2)
     twice = one.union(one).selectExpr(
         "concat('u', user_id) user_id", "concat('i', item_id) item_id", "evidence"
     )
     kept = interactions(dense[:4])
-    found = fit_mllib(twice, SETTINGS, kept, checkpoints)
+    found = fit_mllib(twice, replace(SETTINGS, iterations=1), kept, checkpoints)
+    assert found.typical_pairs_.tolist() == by_mllib.typical_pairs_.tolist()
     assert sorted(found.items_.ids.tolist()) == sorted(f"i{i}" for i in range(48))
 
 
-def test_what_mllib_cannot_do_is_refused(session, dense, checkpoints):
-    pairs = frame(session, dense)
+def test_what_mllib_cannot_do_is_refused(spark, dense, checkpoints):
+    pairs = frame(spark, dense)
     with pytest.raises(ConfigError, match="frequency_scaling=1"):
         fit_mllib(pairs, ALS(6, alpha=1.0), interactions(dense), checkpoints)
     with pytest.raises(ConfigError, match="a number for alpha"):

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from spark_processes import killed_at_the_first_part, python_workers
 
 from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import BundleError, DeliveryError, EventsError
@@ -44,20 +36,8 @@ N_PARTS = 8
 """Of 200 users."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def session():
-    """Two cores of this machine, with tries again; the job takes a session that there is."""
-    from pyspark.sql import SparkSession
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
-        SparkSession.builder.master("local[2,4]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
+pytestmark = pytest.mark.usefixtures("spark")
+"""The job takes a session that there is."""
 
 
 @pytest.fixture(scope="module")
@@ -126,31 +106,9 @@ def test_what_one_engine_begins_the_other_ends(bundle, events, published, tmp_pa
     assert files_of(tmp_path) == files_of(published)
 
 
-def workers_of_spark() -> list[psutil.Process]:
-    """Python processes that tasks run in: forked from Spark's daemon, which is one of ours."""
-    daemons = []
-    for one in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if "pyspark.daemon" in one.cmdline():
-                daemons.append(one)
-    pids = {one.pid for one in daemons}
-    return [one for one in daemons if one.ppid() in pids]
-
-
 def test_a_worker_that_is_killed_is_replaced(bundle, events, published, tmp_path):
-    killed = []
-
-    def kill_when_parts_come():
-        while not list(tmp_path.glob("runs/*/part-*.parquet")):
-            time.sleep(0.05)
-        for one in workers_of_spark():
-            one.kill()
-            killed.append(one.pid)
-
-    killer = threading.Thread(target=kill_when_parts_come)
-    killer.start()
-    outcome = run(settings_of(bundle, events, tmp_path, engine="spark"))
-    killer.join()
+    with killed_at_the_first_part(tmp_path, python_workers) as killed:
+        outcome = run(settings_of(bundle, events, tmp_path, engine="spark"))
     assert killed
     assert outcome.n_made == N_PARTS
     assert files_of(tmp_path) == files_of(published)
@@ -162,9 +120,9 @@ def by_user(events: Events) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("n_shares", [1, 7])
-def test_shares_are_those_of_one_machine(session, events, n_shares):
+def test_shares_are_those_of_one_machine(spark, events, n_shares):
     log = checked_log(
-        session, str(events), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0.05
+        spark, str(events), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0.05
     )
     with log as far, sharded(str(events)) as near:
         assert (far.report, far.newest) == (near.report, near.newest)
@@ -176,7 +134,7 @@ def test_shares_are_those_of_one_machine(session, events, n_shares):
 
 
 @pytest.mark.parametrize("kind", ["timestamp[ns]", "dictionary", "uint64"])
-def test_types_are_read_as_on_one_machine(session, tmp_path, kind):
+def test_types_are_read_as_on_one_machine(spark, tmp_path, kind):
     ids = pa.array([3, 1, 2, 1], pa.uint64() if kind == "uint64" else pa.int64())
     if kind == "dictionary":
         ids = ids.cast(pa.string()).dictionary_encode()
@@ -187,7 +145,7 @@ def test_types_are_read_as_on_one_machine(session, tmp_path, kind):
     table = pa.table({"user_id": ids, "item_id": ids, "event": ["view"] * 4, "timestamp": times})
     pq.write_table(table, tmp_path / "log.parquet", row_group_size=2)
     log = checked_log(
-        session, str(tmp_path), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0
+        spark, str(tmp_path), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0
     )
     with log as far:
         assert far.share(0, 1).table.equals(read_events(tmp_path).table)
@@ -201,10 +159,10 @@ def test_large_files_are_read_in_pieces(tmp_path, monkeypatch):
     assert groups == [range(3), range(3, 6), range(6, 9), None]
 
 
-def test_errors_are_those_of_one_machine(session, tmp_path):
+def test_errors_are_those_of_one_machine(spark, tmp_path):
     def read():
         log = checked_log(
-            session, str(tmp_path), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0
+            spark, str(tmp_path), columns={}, event_weights=EVENT_WEIGHTS, max_bad_fraction=0
         )
         with log:
             pass
@@ -237,84 +195,3 @@ def test_a_worker_refuses_another_bundle_or_kernel(bundle):
     same = dataclasses.replace(order, fingerprint=Studio(bundle, Recipe()).fingerprint)
     with pytest.raises(DeliveryError, match=r"the run is made by tensorflow-float32 0\.1, png"):
         maker_of(same)
-
-
-SPARK_HOME = Path(find_spec("pyspark").origin).parent
-
-
-@contextmanager
-def started(*arguments: object, until: str, log: Path) -> Iterator[str]:
-    """A process of Spark's, and the line of its log that says that it is ready."""
-    command = [SPARK_HOME / "bin" / "spark-class", *map(str, arguments)]
-    environment = os.environ | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-    try:
-        for _ in range(1200):
-            lines = [line for line in log.read_text().splitlines() if until in line]
-            if lines:
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield lines[0]
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@pytest.fixture
-def cluster(tmp_path) -> Iterator[str]:
-    """URL of a master with one worker of two cores, both processes of their own."""
-    deploy = "org.apache.spark.deploy"
-    where = ("--host", "127.0.0.1", "--webui-port", 0)
-    with started(
-        f"{deploy}.master.Master",
-        *where,
-        "--port",
-        0,
-        until="Starting Spark master at",
-        log=tmp_path / "master.log",
-    ) as line:
-        url = line.rpartition(" ")[2]
-        size = ("--cores", 2, "--memory", "2g", "--work-dir", tmp_path / "work")
-        with started(
-            f"{deploy}.worker.Worker",
-            *where,
-            *size,
-            url,
-            until="Successfully registered with master",
-            log=tmp_path / "worker.log",
-        ):
-            yield url
-
-
-@pytest.mark.slow
-def test_a_cluster_whose_executor_is_killed_gives_the_same(
-    bundle, events, published, cluster, tmp_path
-):
-    place, config = tmp_path / "place", tmp_path / "settings.toml"
-    config.write_text(
-        'kernel = "tensorflow-float32"\n'
-        "[recipe]\nusers_per_part = 25\nn_items = 3\nn_pictures = 2\n"
-        '[spark]\n"spark.ui.enabled" = "false"\n"spark.driver.host" = "127.0.0.1"\n'
-        '"spark.executor.memory" = "1g"\n"spark.sql.shuffle.partitions" = "2"\n'
-        f'"spark.executorEnv.PYTHONPATH" = "{Path(__file__).parents[1]}"\n'
-    )
-    command = (
-        *(sys.executable, "-m", "prodgen_rec", "nightly", "--engine", "spark"),
-        *("--master", cluster, "--config", config, "--bundle", bundle, "--events", events),
-        *("--to", place, "--date", NIGHT),
-    )
-    job = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
-    while not list(place.glob("runs/*/part-*.parquet")) and job.poll() is None:
-        time.sleep(0.05)
-    killed = 0
-    for one in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in one.cmdline():
-                one.kill()
-                killed += 1
-    _, told = job.communicate()
-    assert job.returncode == 0, told
-    assert killed == 1
-    assert files_of(place) == files_of(published)
