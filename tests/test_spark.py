@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from spark_processes import killed_at_the_first_part, python_workers
 
+from prodgen_rec import errors
 from prodgen_rec.columns import EVENT_WEIGHTS
-from prodgen_rec.errors import BundleError, DeliveryError, EventsError
+from prodgen_rec.errors import BundleError, DeliveryError, EventsError, MissingExtraError
 from prodgen_rec.events import Events, read_events
+from prodgen_rec.events.reader import latest_plausible, parts_of
 from prodgen_rec.events.shards import sharded
 from prodgen_rec.nightly import NightlySettings, Run, run
+from prodgen_rec.nightly.documents import PartRecord
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.nightly.studio import Studio
 
@@ -26,7 +29,8 @@ if shutil.which("java") is None:
     pytest.skip("Spark needs Java, and there is none in PATH", allow_module_level=True)
 pytest.importorskip("pyspark", reason="pip install 'prodgen-rec[spark]'")
 
-from prodgen_rec.nightly.spark.log import checked_log, pieces_of
+from prodgen_rec.nightly.spark.answers import packed, unpacked
+from prodgen_rec.nightly.spark.log import PieceAccount, checked_log, pieces_of
 from prodgen_rec.nightly.spark.parts import Order, maker_of
 
 NIGHT = "2026-11-26"
@@ -195,3 +199,23 @@ def test_a_worker_refuses_another_bundle_or_kernel(bundle):
     same = dataclasses.replace(order, fingerprint=Studio(bundle, Recipe()).fingerprint)
     with pytest.raises(DeliveryError, match=r"the run is made by tensorflow-float32 0\.1, png"):
         maker_of(same)
+
+
+@pytest.mark.parametrize("name", [name for name in dir(errors) if name.endswith("Error")])
+def test_every_error_of_ours_comes_back_as_it_was(name):
+    error = getattr(errors, name)
+    sent = error("pyspark", "spark") if error is MissingExtraError else error("“no” such ☃ file")
+    with pytest.raises(error) as raised:
+        unpacked(packed(sent), PartRecord)
+    assert type(raised.value) is type(sent)
+    assert str(raised.value) == str(sent)
+
+
+def test_what_is_known_of_a_log_comes_back_as_it_was(events):
+    found = PieceAccount.empty("log")
+    for piece in pieces_of(str(events)):
+        parts = parts_of(piece.standing(), {}, list(EVENT_WEIGHTS), latest_plausible())
+        for part in parts:
+            found.add(part)
+    assert found.account.n_bad == 7
+    assert unpacked(packed(found), PieceAccount) == found

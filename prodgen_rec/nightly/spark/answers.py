@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import errno
-import pickle
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final, TypeVar
 
+from pydantic import TypeAdapter
 from pyspark.errors import PySparkException
 
+from prodgen_rec import errors
 from prodgen_rec.errors import ProdgenError
+
+Value = TypeVar("Value")
+_VALUE: Final = "value"
+_ERROR: Final = "error"
 
 
 def packed(answer: Any) -> bytes:
-    """A value, or the error that would be the same at every try; others are raised in the task."""
-    return pickle.dumps(answer)
+    """JSON of a value, or of the error that would be the same at every try.
+
+    Parameters
+    ----------
+    answer
+        A document or dataclass of JSON values, or an error of this library.
+    """
+    if isinstance(answer, ProdgenError):
+        told = {_ERROR: type(answer).__name__, "message": str(answer)}
+    else:
+        told = {_VALUE: TypeAdapter(type(answer)).dump_python(answer, mode="json")}
+    return json.dumps(told).encode()
 
 
-def unpacked(answer: bytes) -> Any:
-    """The value in an answer; its error is raised."""
-    value = pickle.loads(answer)  # noqa: S301  # what a task of ours packed
-    if isinstance(value, ProdgenError):
-        raise value
-    return value
+def unpacked(answer: bytes, kind: type[Value]) -> Value:
+    """The value in an answer, of the type that was packed; its error is raised."""
+    told = json.loads(answer)
+    if _ERROR in told:
+        cause: type[ProdgenError] = getattr(errors, told[_ERROR])
+        # Not by its constructor: some make their message of other words.
+        error = cause.__new__(cause, told["message"])
+        raise error
+    return TypeAdapter(kind).validate_python(told[_VALUE])
 
 
 @contextmanager

@@ -303,7 +303,7 @@ def _whole(checked: DataFrame, label: str) -> PieceAccount:
     answers = checked.where(f.col(_ANSWER).isNotNull()).select(POSITION, _ANSWER).collect()
     whole = PieceAccount.empty(label)
     for row in sorted(answers, key=lambda row: row[POSITION]):
-        whole.merge(unpacked(bytes(row[_ANSWER])))
+        whole.merge(unpacked(bytes(row[_ANSWER]), PieceAccount))
     return whole
 
 

@@ -127,7 +127,7 @@ def make_parts(studio: Studio, log: SparkLog, run: Run, finished: Callable[[int]
 
     def record(index: int, answer: bytes) -> None:
         if index not in run.finished:
-            run.accept(index, unpacked(answer))
+            run.accept(index, unpacked(answer, PartRecord))
             finished(index)
 
     with gave_up(), ThreadPoolExecutor(1) as pool:
