@@ -240,8 +240,8 @@ class ConditionalPrior:
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
 
-        self.effect_tile = compiled(self._effect)
-        self.walk_tile = compiled(self._walked)
+        self.effect_tile = compiled(self._effect, fused=True)
+        self.walk_tile = compiled(self._walked, fused=True)
 
     @property
     def flops(self) -> int:

@@ -6,6 +6,7 @@ resumed has the same ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -137,9 +138,11 @@ class Summary:
 def of_pictures(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], ...]:
     """Whether a picture is in one color, and whether in black and white alone, bool (n,) each."""
     some = images[:, ::_EVERY, ::_EVERY]
-    flat = some.std(axis=(1, 2, 3)) < _FLAT
-    clipped = ((some == 0) | (some == 255)).mean(axis=(1, 2, 3)) > _CLIPPED
-    return flat, clipped
+    some = some.reshape(len(some), math.prod(some.shape[1:]))
+    numbers = some.astype(np.float64)  # sums of their squares are exact
+    variance = np.vecdot(numbers, numbers) / some.shape[1] - numbers.mean(axis=1) ** 2
+    clipped = ((some == 0) | (some == 255)).mean(axis=1) > _CLIPPED
+    return variance < _FLAT**2, clipped
 
 
 def of_scores(scores: npt.NDArray[np.float32]) -> list[int]:
