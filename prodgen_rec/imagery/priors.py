@@ -356,7 +356,7 @@ class ConditionalPrior:
     def _effect(self, preferences: Any, codes: Any, guidance: Any) -> Any:
         """Of what was asked for, more strongly than of the taste that may be against it."""
         nobody = tf.zeros_like(preferences)
-        anything = self._conditions(nobody[:1], tf.fill(tf.shape(codes[:1]), UNSAID))
+        anything = self._conditions(nobody, tf.fill(tf.shape(codes), UNSAID))
         asked = self._conditions(nobody, codes), 1.0 + guidance
         taste = self._conditions(preferences, codes), guidance
         return self.prior.effect(anything, (asked, taste))
