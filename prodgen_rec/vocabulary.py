@@ -85,6 +85,14 @@ class Vocabulary:
             codes[:, place] = pd.Index(values).get_indexer(pd.Index(texts))
         return codes
 
+    def decoded(self, codes: npt.NDArray[np.integer[Any]]) -> pd.DataFrame:
+        """A table of values, from codes (n_rows, n_attributes); None where nothing is said."""
+        columns = {}
+        for place, (name, values) in enumerate(self.values.items()):
+            texts = np.array([*values, None], dtype=object)  # the last one is that of -1
+            columns[name] = texts[codes[:, place]]
+        return pd.DataFrame(columns, dtype=object)
+
     def asked(self, wanted: Mapping[str, str]) -> Codes:
         """Codes int32 (n_attributes,) of what somebody asks for, -1 where anything will do.
 

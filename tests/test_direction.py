@@ -21,6 +21,7 @@ LEAVES = {
     "errors",
     "figures",
     "hashing",
+    "id_files",
     "ids",
     "matrices",
     "sealed",

@@ -10,6 +10,7 @@ from prodgen_rec.evaluation.ranking import compare, evaluate_ranking
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
 from prodgen_rec.preferences import ALS, NewcomerTaste, Popularity
+from prodgen_rec.preferences.topk import ItemIndex
 
 N_USERS, N_NEW, N_ITEMS = 300, 100, 60
 
@@ -213,6 +214,25 @@ def test_effects_of_other_values_are_refused(taste):
 def test_the_users_of_the_fit_as_other_users_get_the_same(als, log):
     same = als.with_users(log, als.user_vectors_).recommend(None, 5)
     pd.testing.assert_frame_equal(same, als.recommend(None, 5), check_exact=True)
+
+
+def test_one_index_serves_all_copies(als, log, monkeypatch):
+    """It is made when other items are allowed, not at every call."""
+    made = []
+
+    def counted(*arguments):
+        made.append(arguments)
+        return ItemIndex(*arguments)
+
+    monkeypatch.setattr("prodgen_rec.preferences.vectors.ItemIndex", counted)
+    stock, other = range(0, N_ITEMS, 2), range(1, N_ITEMS, 2)
+    expected = als.recommend(None, 5, candidates=stock)
+    for _ in range(3):
+        same = als.with_users(log, als.user_vectors_).recommend(None, 5, candidates=stock)
+        pd.testing.assert_frame_equal(same, expected, check_exact=True)
+    assert len(made) <= 1
+    als.with_users(log, als.user_vectors_).recommend(None, 5, candidates=other)
+    assert len(made) <= 2
 
 
 def test_a_vector_for_each_user_is_expected(als, log):

@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from spark_processes import killed_at_the_first_part, python_workers
 
-from prodgen_rec import errors
+from prodgen_rec import Personalizer, errors
 from prodgen_rec.columns import EVENT_WEIGHTS
 from prodgen_rec.errors import BundleError, DeliveryError, EventsError, MissingExtraError
 from prodgen_rec.events import Events, read_events
 from prodgen_rec.events.reader import latest_plausible, parts_of
 from prodgen_rec.events.shards import sharded
-from prodgen_rec.nightly import NightlySettings, Run, run
+from prodgen_rec.nightly import NightlySettings, Run, latest, run
 from prodgen_rec.nightly.documents import PartRecord
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.nightly.studio import Studio
@@ -92,6 +93,37 @@ def test_all_files_are_those_of_the_local_engine(bundle, events, published, tmp_
     assert files_of(tmp_path) == files_of(published)
     assert outcome.log == dataclasses.replace(read_events(events).report, look_alikes={})
     assert outcome.log.n_bad == 7
+
+
+def test_an_offer_is_that_of_the_local_engine(bundle, fitted, events, tmp_path):
+    """Items in stock, pairs that are kept apart, and what is known of users without a history."""
+    items, users = fitted.recommender_.items_.ids, fitted.recommender_.users_.ids
+    (tmp_path / "stock.txt").write_text("\n".join(items[::2]))
+    pairs = pd.DataFrame({"user_id": np.repeat(users, 20), "item_id": np.tile(items[:20], 200)})
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    likes = np.array(["a", "b"])[(fitted.recommender_.user_vectors_[:, 0] > 0).astype(int)]
+    table = pd.DataFrame({"user_id": users, "likes": likes})
+    Personalizer.load(bundle).learn_newcomers(table).save(tmp_path / "bundle")
+    table["user_id"] = table["user_id"] + "-new"
+    table.to_csv(tmp_path / "users.csv", index=False)
+    log = read_events(events).to_pandas()
+    new = log[:40].assign(user_id=users[:40] + "-new", item_id="SKU-unheard")
+    pd.concat([log, new]).to_parquet(tmp_path / "log.parquet", index=False)
+    offer = {
+        "candidates": tmp_path / "stock.txt",
+        "blocked": tmp_path / "pairs.csv",
+        "users": tmp_path / "users.csv",
+    }
+    made = tmp_path / "bundle", tmp_path / "log.parquet"
+    for engine in ("local", "spark"):
+        run(settings_of(*made, tmp_path / engine, engine=engine, **offer))
+    assert files_of(tmp_path / "spark") == files_of(tmp_path / "local")
+    delivered = latest(tmp_path / "spark").table().to_pandas()
+    assert delivered["is_cold"].sum() == 40 * 3
+    assert set(delivered["item_id"]) <= set(items[::2])
+    known = delivered[~delivered["is_cold"]].merge(pairs, on=["user_id", "item_id"])
+    assert known.empty
+    assert delivered[delivered["is_cold"]].groupby("rank")["item_id"].nunique().min() > 1
 
 
 def test_what_one_engine_begins_the_other_ends(bundle, events, published, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Read and validate the item table."""
+"""Read and validate tables that describe items or users, one row for each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prodgen_rec.columns import ITEM_ID, PHOTO, how_to_map
-from prodgen_rec.errors import CatalogError
+from prodgen_rec.columns import ITEM_ID, PHOTO, USER_ID, how_to_map
+from prodgen_rec.errors import CatalogError, InputError
 from prodgen_rec.ids import IdMap, as_id_array, infer_integers
 
 _N_EXAMPLES = 3
@@ -46,17 +46,40 @@ def read_items(items: Any, columns: Mapping[str, str]) -> tuple[IdMap, pd.DataFr
     InputError
         The ids are neither integers nor text.
     """
-    source = str(items) if isinstance(items, str | Path) else f"item table ({type(items).__name__})"
-    table = _rename(_as_table(items, columns.get(ITEM_ID, ITEM_ID), source), columns, source)
+    return _read(items, columns, "item")
+
+
+def read_users(users: Any, columns: Mapping[str, str]) -> tuple[IdMap, pd.DataFrame]:
+    """Users sorted by id, and what is known of them in the same order; see `read_items`.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, is empty, lacks a column, or its ids are null, repeated, or
+        neither integers nor text.
+    """
+    try:
+        return _read(users, columns, "user")
+    except CatalogError as error:  # which is of items
+        raise InputError(str(error)) from error
+
+
+def _read(described: Any, columns: Mapping[str, str], what: str) -> tuple[IdMap, pd.DataFrame]:
+    """Ids, sorted, and all other columns of a table of items or users."""
+    id_name = {"item": ITEM_ID, "user": USER_ID}[what]
+    is_path = isinstance(described, str | Path)
+    source = str(described) if is_path else f"{what} table ({type(described).__name__})"
+    table = _as_table(described, columns.get(id_name, id_name), source, what)
+    table = _rename(table, {id_name: id_name} | dict(columns), source)
     if table.num_rows == 0:
-        raise CatalogError(f"{source}: the table has no rows; at least one item is needed")
-    ids = _checked_ids(table[ITEM_ID], source)
-    if _is_csv(items):
+        raise CatalogError(f"{source}: the table has no rows; at least one {what} is needed")
+    ids = _checked_ids(table[id_name], source, what)
+    if _is_csv(described):
         ids = infer_integers(ids)
-    _refuse_repeated(ids, source)
+    _refuse_repeated(ids, source, what)
     order = pc.array_sort_indices(ids)
     # Without pandas' own metadata, a table reads the same whichever library wrote it.
-    attributes = table.replace_schema_metadata(None).to_pandas().drop(columns=ITEM_ID)
+    attributes = table.replace_schema_metadata(None).to_pandas().drop(columns=id_name)
     return IdMap(ids.take(order)), attributes.iloc[order.to_numpy()].reset_index(drop=True)
 
 
@@ -73,18 +96,20 @@ def existing_path(path: str | Path, what: str) -> Path:
     raise CatalogError(f"{what}: there is no {path}; {hint}")
 
 
-def _is_csv(items: Any) -> bool:
-    return isinstance(items, str | Path) and str(items).lower().endswith((".csv", ".csv.gz"))
+def _is_csv(described: Any) -> bool:
+    return isinstance(described, str | Path) and str(described).lower().endswith(
+        (".csv", ".csv.gz")
+    )
 
 
-def _as_table(items: Any, id_column: str, source: str) -> pa.Table:
+def _as_table(described: Any, id_column: str, source: str, what: str) -> pa.Table:
     try:
-        if isinstance(items, str | Path):
-            return _read_file(existing_path(items, "items"), id_column)
-        if isinstance(items, pd.DataFrame):
-            return _from_pandas(items)
-        if hasattr(items, "__arrow_c_stream__"):  # Arrow and polars tables
-            return pa.table(items)
+        if isinstance(described, str | Path):
+            return _read_file(existing_path(described, f"{what}s"), id_column, what)
+        if isinstance(described, pd.DataFrame):
+            return _from_pandas(described)
+        if hasattr(described, "__arrow_c_stream__"):  # Arrow and polars tables
+            return pa.table(described)
     except CatalogError:
         raise
     # What pandas and Arrow raise for a file or frame that they cannot turn into a table.
@@ -93,17 +118,20 @@ def _as_table(items: Any, id_column: str, source: str) -> pa.Table:
         remedy = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
         raise CatalogError(f"{source}: cannot be read as a table: {reason}{remedy}") from error
     raise CatalogError(
-        f"items: expected a path or a pandas, polars or Arrow table, got {type(items).__name__}"
+        f"{what}s: expected a path or a pandas, polars or Arrow table, got "
+        f"{type(described).__name__}"
     )
 
 
-def _read_file(path: Path, id_column: str) -> pa.Table:
+def _read_file(path: Path, id_column: str, what: str) -> pa.Table:
     if path.is_dir() and not any(one.is_file() for one in path.rglob("*")):
-        raise CatalogError(f"items: there are no files in {path}; expected Parquet files")
+        raise CatalogError(f"{what}s: there are no files in {path}; expected Parquet files")
     if path.is_dir() or path.suffix.lower() in (".parquet", ".pq"):
         return pq.read_table(path, page_checksum_verification=True)
     if not _is_csv(path):
-        raise CatalogError(f"items: {path} is none of .csv, .csv.gz and .parquet; convert it first")
+        raise CatalogError(
+            f"{what}s: {path} is none of .csv, .csv.gz and .parquet; convert it first"
+        )
     with warnings.catch_warnings():
         # A row with more fields than the header would otherwise be cut short.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -123,7 +151,6 @@ def _from_pandas(frame: pd.DataFrame) -> pa.Table:
 def _rename(table: pa.Table, columns: Mapping[str, str], source: str) -> pa.Table:
     """Give columns our names; ``photo`` names a column of the photo file, not of this one."""
     mapping = {ours: theirs for ours, theirs in columns.items() if ours != PHOTO}
-    mapping.setdefault(ITEM_ID, ITEM_ID)
     found = table.column_names
     for ours, theirs in mapping.items():
         if theirs not in found:
@@ -141,7 +168,7 @@ def _rename(table: pa.Table, columns: Mapping[str, str], source: str) -> pa.Tabl
     return table.rename_columns(names)
 
 
-def _checked_ids(column: pa.ChunkedArray, source: str) -> pa.Array:
+def _checked_ids(column: pa.ChunkedArray, source: str, what: str) -> pa.Array:
     """Ids as int64 or string; refuses nulls and empty text."""
     if pa.types.is_string_view(column.type):  # polars
         column = column.cast(pa.string())
@@ -151,13 +178,13 @@ def _checked_ids(column: pa.ChunkedArray, source: str) -> pa.Array:
     rows = np.flatnonzero(bad.to_numpy())
     if len(rows):
         raise CatalogError(
-            f"{source}: {len(rows)} of {len(column)} item ids are empty, "
+            f"{source}: {len(rows)} of {len(column)} {what} ids are empty, "
             f"at rows {_listed(rows)} (counted from 0); drop these rows or fill in their ids"
         )
-    return as_id_array(column, f"{source}: {ITEM_ID}")
+    return as_id_array(column, f"{source}: {what}_id")
 
 
-def _refuse_repeated(ids: pa.Array, source: str) -> None:
+def _refuse_repeated(ids: pa.Array, source: str, what: str) -> None:
     encoded = ids.dictionary_encode()
     codes = encoded.indices.to_numpy()
     repeated = np.flatnonzero(np.bincount(codes) > 1)
@@ -169,8 +196,8 @@ def _refuse_repeated(ids: pa.Array, source: str) -> None:
         for item_id, here in first.items()
     )
     raise CatalogError(
-        f"{source}: {len(repeated)} item ids appear more than once: {examples} (counted from 0); "
-        "keep one row per item"
+        f"{source}: {len(repeated)} {what} ids appear more than once: {examples} (counted from 0); "
+        f"keep one row per {what}"
     )
 
 

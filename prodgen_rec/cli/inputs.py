@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from prodgen_rec import columns
 from prodgen_rec.cli.console import Reporter
-from prodgen_rec.cli.files import PARQUET, read_ids
 from prodgen_rec.cli.options import parse_pairs
-from prodgen_rec.errors import ConfigError, EventsError
+from prodgen_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,8 +77,10 @@ class Inputs:
         names
             Our names that the file can have.
         """
+        from prodgen_rec.events.reader import header_of
+
         wanted = {ours: theirs for ours, theirs in self.mapping.items() if ours in names}
-        present = _header(path) if wanted else []
+        present = header_of(path) if wanted else []
         self._wanted.update(wanted)
         self._found.update(ours for ours, theirs in wanted.items() if theirs in present)
         return {
@@ -156,7 +157,7 @@ class Inputs:
         InputError
             The file is missing, unreadable or empty, or has no such column.
         """
-        return None if text == "all" else self._read_ids(Path(text), "user", columns.USER_ID)
+        return None if text == "all" else self._read_ids(Path(text), "user", ", or all")
 
     def read_items(self, text: str) -> pa.Array | None:
         """Item ids of ``--items``, each once: None for ``missing``, or those in a file.
@@ -166,10 +167,13 @@ class Inputs:
         InputError
             As in `read_users`.
         """
-        return None if text == "missing" else self._read_ids(Path(text), "item", columns.ITEM_ID)
+        return None if text == "missing" else self._read_ids(Path(text), "item", ", or missing")
 
-    def _read_ids(self, path: Path, what: str, name: str) -> pa.Array:
-        return read_ids(path, what, self.columns_of(path, [name]).get(name, name))
+    def _read_ids(self, path: Path, what: str, otherwise: str) -> pa.Array:
+        from prodgen_rec.id_files import IdFile
+
+        file, name = IdFile(path, f"--{what}s", what, otherwise), f"{what}_id"
+        return file.ids([self.columns_of(path, [name]).get(name, name)]).unique()
 
     def open_bundle(self, path: Path) -> Personalizer:
         """A saved personalizer."""
@@ -187,16 +191,3 @@ class Inputs:
         history = self.read_history(events, personalizer)
         self.check_columns_found()
         return personalizer, history, history.users.arrow if user_ids is None else user_ids
-
-
-def _header(path: Path) -> list[str]:
-    """Column names of a file or of the first of several; none where it cannot be read."""
-    from prodgen_rec.events.csv_source import CsvSource
-    from prodgen_rec.events.sources import ParquetSource, find_files
-
-    try:
-        first = find_files(path)[0]
-        is_parquet = first.name.lower().endswith(PARQUET)
-        return (ParquetSource(first) if is_parquet else CsvSource(first)).column_names
-    except EventsError:
-        return []  # whoever reads it will say what is wrong with it

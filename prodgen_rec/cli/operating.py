@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from prodgen_rec.errors import DeliveryCorruptError, DeliveryError, QualityGateE
 if TYPE_CHECKING:
     from prodgen_rec.cli.telling import Told
     from prodgen_rec.nightly import Manifest
+    from prodgen_rec.nightly.offer import Reading
     from prodgen_rec.nightly.settings import NightlySettings
 
 Result = tuple[dict[str, Any], str]
@@ -36,12 +37,14 @@ def forecast(config: Path | None, given: Mapping[str, Any], report: Reporter) ->
         "seconds": made.seconds,
         "bytes": made.n_bytes,
         "log": _log(made.log),
+        "files": _files(made.readings),
     }
+    files = "".join(f"\n{one}" for one in made.readings)
     return found, (
         f"run {made.run_id} would be {made.n_pictures:,} pictures for {made.n_users:,} users in "
         f"{made.n_parts:,} parts: about {duration(made.seconds)} at "
         f"{made.pictures_per_second:,.0f} pictures a second, and {made.n_bytes / 1e6:,.0f} MB; "
-        f"computed by {made.kernel}"
+        f"computed by {made.kernel}{files}"
     )
 
 
@@ -67,6 +70,7 @@ def nightly(config: Path | None, given: Mapping[str, Any], told: Told, report: R
         "kernel": manifest.kernel,
         "seconds": outcome.seconds,
         "log": _log(outcome.log),
+        "files": _files(account.readings),
         "accepted": outcome.complaints,
     }
     return found, f"{settings.to}: {_in_words(manifest)}"
@@ -194,6 +198,10 @@ def _in_words(manifest: Manifest) -> str:
         f"{f' ({refused})' if refused else ''}, {manifest.rows:,} rows "
         f"in {manifest.n_parts:,} parts"
     )
+
+
+def _files(readings: Iterable[Reading]) -> list[dict[str, Any]]:
+    return [one._asdict() for one in readings]
 
 
 def _log(report: Any) -> dict[str, Any]:

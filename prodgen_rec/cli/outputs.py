@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prodgen_rec.cli.console import NO_ROOM, Reporter
-from prodgen_rec.cli.files import PARQUET
 from prodgen_rec.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-
+PARQUET: Final = (".parquet", ".pq")
+"""How names of Parquet files end."""
 _FORMULA: Final = re.compile(r"[=+\-@\t\r]").match
 
 

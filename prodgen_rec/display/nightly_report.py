@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _N_SHOWN = 24
 _STAGES = {
     "bundle": "Opening the bundle",
+    "offer": "Reading files of items and users",
     "log": "Reading the log",
     "kernel": "Starting the networks",
     "making": "Making the parts",
@@ -130,6 +131,10 @@ def _in_and_out(account: Account) -> ReportSection:
             ("Good rows", log.n_good, log.n_rows),
             *((f"Bad rows: {why}", n, log.n_rows) for why, n in log.reasons.items()),
         ]
+    for one in account.readings:
+        n = one.n_known + one.n_unknown
+        rows.append((f"{one.setting}: {one.what}", one.n_known, n))
+        rows.append((f"{one.setting}: the bundle knows nothing of", one.n_unknown, n))
     return ReportSection(
         "What came in and what came out",
         note="Users due are those served and those refused, rows are good or bad: nothing is lost.",
@@ -222,7 +227,7 @@ def _about(account: Account) -> ReportSection:
     if account.manifest is not None:
         manifest = account.manifest
         facts |= {"Night": manifest.date, "Parts": manifest.n_parts, "Seed": manifest.seed}
-        facts["Fingerprint of bundle and log"] = manifest.inputs
+        facts["Fingerprint of all that was read"] = manifest.inputs
         facts |= {f"Setting {name}": one for name, one in manifest.settings.items()}
         facts |= {f"Version of {name}": one for name, one in manifest.versions.items()}
     return ReportSection(

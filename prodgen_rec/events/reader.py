@@ -164,6 +164,15 @@ def label_of(source: Any) -> str:
     return fspath(source) if isinstance(source, str | PathLike) else type(source).__name__
 
 
+def header_of(source: str | PathLike[str]) -> list[str]:
+    """Column names of a file or of the first of several; none where it cannot be read."""
+    try:
+        first = find_files(source)[0]
+        return (ParquetSource(first) if is_parquet(first) else CsvSource(first)).column_names
+    except EventsError:
+        return []  # whoever reads it will say what is wrong with it
+
+
 def checked_mapping(columns: Mapping[str, str] | None) -> Mapping[str, str]:
     """A log's own names of our columns, refused where a key is none of ours.
 

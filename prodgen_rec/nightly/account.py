@@ -6,10 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prodgen_rec.events import ReadReport
 from prodgen_rec.nightly.documents import Counts, Manifest, PartRecord
 from prodgen_rec.nightly.quality import Summary, drift
+
+if TYPE_CHECKING:
+    from prodgen_rec.nightly.offer import Reading
 
 
 @dataclass(eq=False)
@@ -26,6 +30,8 @@ class Account:
         Time by stage, that of a stage which failed included.
     log
         Counts of the read.
+    readings
+        What became of the files of items and users, if there are any.
     kernel
         What computes and encodes the pictures.
     n_parts, n_users, n_pictures, n_bytes
@@ -43,6 +49,7 @@ class Account:
     run_id: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     log: ReadReport | None = None
+    readings: tuple[Reading, ...] = ()
     kernel: str = ""
     n_parts: int = 0
     n_users: int = 0

@@ -209,7 +209,8 @@ class Plan(Sealed):
     settings
         JSON values.
     inputs
-        Fingerprint of everything that was read: bundle and events.
+        Fingerprint of everything that was read: bundle, events, and what files of items and users
+        say.
     kernel
         What the pictures are computed with; another one may round otherwise.
     n_parts

@@ -22,6 +22,7 @@ from prodgen_rec.nightly.account import Account
 from prodgen_rec.nightly.delta import publish_delta, require_deltalake
 from prodgen_rec.nightly.documents import Manifest, PartRecord, Plan, counts_of
 from prodgen_rec.nightly.engines import Engine, Log, engine_of
+from prodgen_rec.nightly.offer import Offer, Reading
 from prodgen_rec.nightly.quality import Summary
 from prodgen_rec.nightly.settings import NightlySettings
 from prodgen_rec.nightly.studio import Studio
@@ -87,6 +88,8 @@ class Forecast:
         Measured on some of the users.
     log
         Counts of the read.
+    readings
+        What became of the files of items and users, if there are any.
     """
 
     run_id: str
@@ -97,6 +100,7 @@ class Forecast:
     pictures_per_second: float
     bytes_per_user: float
     log: ReadReport
+    readings: tuple[Reading, ...]
 
     @property
     def seconds(self) -> float:
@@ -160,6 +164,7 @@ def forecast(settings: NightlySettings, watch: Watch | None = None) -> Forecast:
             pictures_per_second=max(made.n_in, 1) * n_pictures / seconds,
             bytes_per_user=made.table.nbytes / max(made.n_in, 1),
             log=night.log.report,
+            readings=night.studio.offer.readings,
         )
 
 
@@ -182,8 +187,8 @@ def run(
 
     Raises
     ------
-    ConfigError, BundleError, EventsError
-        Settings, bundle or log cannot be used; nothing was begun.
+    ConfigError, BundleError, EventsError, InputError
+        Settings, bundle, log, or a file of items or users cannot be used; nothing was begun.
     NothingToPublishError
         Nobody is due, and an empty run is not allowed.
     LockHeldError, RunConflictError, DeliveryError
@@ -307,6 +312,17 @@ class _Night:
         self.account.add(part)
         self.log_event("part written", part=index, users=part.counts.n_in, rows=part.rows)
 
+    def read_offer(self) -> None:
+        """See what lists may name, and what is known of users."""
+        if not any((self.settings.candidates, self.settings.blocked, self.settings.users)):
+            return
+        with self.stage("offer", "reading files of items and users"):
+            self.studio.offer = Offer.read(self.settings, self.studio.personalizer)
+        self.account.readings = self.studio.offer.readings
+        for one in self.account.readings:
+            self.watch.say(f"  {one}")
+            self.log_event("file read", **one._asdict())
+
     @property
     def n_parts(self) -> int:
         """Parts of the run."""
@@ -346,6 +362,7 @@ def _night(settings: NightlySettings, watch: Watch, account: Account) -> Iterato
     with ExitStack() as stack:
         with night.stage("bundle", f"opening {settings.bundle}"):
             night.studio = Studio(settings.bundle, settings.recipe, settings.kernel)
+        night.read_offer()
         with night.stage("log", f"reading {settings.events}"):
             night.engine = stack.enter_context(engine_of(settings))
             files = night.engine.hashes(settings.events)
@@ -367,6 +384,9 @@ def _night(settings: NightlySettings, watch: Watch, account: Account) -> Iterato
             users=night.n_users,
         )
         night.inputs = fingerprint(
-            night.studio.fingerprint, *files, repr(sorted(settings.columns.items()))
+            night.studio.fingerprint,
+            *files,
+            repr(sorted(settings.columns.items())),
+            night.studio.offer.fingerprint,
         )
         yield night

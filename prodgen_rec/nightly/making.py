@@ -21,14 +21,18 @@ from prodgen_rec.events.timestamps import microseconds
 from prodgen_rec.ids import as_id_array
 from prodgen_rec.interactions import Interactions, build_interactions
 from prodgen_rec.nightly import quality
+from prodgen_rec.nightly.offer import Offer
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.nightly.sharing import Sharing
 from prodgen_rec.personalizer import Personalizer
+from prodgen_rec.personalizer.personalizer import Cold
+from prodgen_rec.preferences.filters import Filters
+from prodgen_rec.vocabulary import UNSAID, Codes
 
 COLD = "no usable history"
 """Reason to refuse a user, where the recipe says so."""
 TOO_FEW = "fewer items left than asked for"
-"""Reason to refuse a user who has seen almost all."""
+"""Reason to refuse a user who has seen almost all that is offered."""
 
 _USERS_AT_ONCE = 512
 """Users that a thread serves before it takes the next ones, about: few, so that all threads end
@@ -103,8 +107,12 @@ class Maker:
     ``user_id``; ``rank``, int32 from 1; ``item_id`` and ``score``, the recommended item of this
     rank; ``image``, encoded bytes, ``looks_like``, the real item that it is nearest to, and
     ``similarity`` to that, the picture of this rank; ``is_cold``, whether the user has no usable
-    history: then scores are numbers of users; ``seed``. With more items than pictures, or fewer,
-    the last ranks have nulls.
+    history: then scores are numbers of users, but for users of whom the offer knows something,
+    who have a preference by that and are cold all the same; ``seed``. With more items than
+    pictures, or fewer, the last ranks have nulls.
+
+    The offer says what ``item_id`` may be. Pictures show tastes: what they look like may be an
+    item that is not offered.
 
     Parameters
     ----------
@@ -114,6 +122,8 @@ class Maker:
         How users are served.
     reference_time
         From which ages of events count.
+    offer
+        What lists may name, and what is known of users.
     sharing
         Who shares pictures.
     encode
@@ -123,6 +133,7 @@ class Maker:
     personalizer: Personalizer
     recipe: Recipe
     reference_time: datetime
+    offer: Offer
     sharing: Sharing
     encode: Callable[[Images], pa.Array]
     _kept: dict[str, _Pictures] = field(default_factory=dict)
@@ -130,7 +141,8 @@ class Maker:
     def warm_up(self) -> None:
         """Serve a user of the fit: what is compiled or made ready at first use is so afterwards."""
         fitted = self.personalizer.recommender_.interactions_
-        self.rows(fitted.for_users(fitted.users.arrow[:1]))
+        served, _ = self._split(fitted.for_users(fitted.users.arrow[:_USERS_AT_ONCE]))
+        self.rows(served.for_users(served.users.arrow[:1]))
 
     def begin(self, events: Events, pool: Executor) -> PendingPart:
         """Give the work on the users of some events to threads."""
@@ -168,9 +180,17 @@ class Maker:
     def rows(self, history: Interactions) -> tuple[pa.Table, quality.Figures]:
         """Rows of users, and figures of them."""
         recipe, n_users = self.recipe, history.n_users
-        lists = self.personalizer.recommend(None, recipe.n_items, events=history, cold="popular")
-        pictures = self._pictures(history)
         is_cold = self.personalizer.is_cold(history)
+        known = self._known(history, is_cold)
+        lists = self.personalizer.recommend(
+            None,
+            recipe.n_items,
+            events=history,
+            candidates=self.offer.items,
+            blocked=self.offer.blocked(history.users.arrow, history.items),
+            cold=self._cold(history, known),
+        )
+        pictures = self._pictures(history, known)
         depth = max(recipe.n_items, recipe.n_pictures)
         row = np.repeat(np.arange(n_users), depth)
         scores = lists[columns.SCORE].to_numpy()
@@ -207,28 +227,45 @@ class Maker:
 
     def _split(self, due: Interactions) -> tuple[Interactions, dict[str, int]]:
         """Histories of the users who are served, and how many are not, by reason."""
-        too_few = due.n_items - np.diff(due.matrix.indptr) < self.recipe.n_items
+        filters = Filters.of(
+            due.users.arrow,
+            due.items,
+            seen=due.matrix,
+            candidates=self.offer.items,
+            blocked=self.offer.blocked(due.users.arrow, due.items),
+        )
+        too_few = filters.left < self.recipe.n_items
         cold = self.personalizer.is_cold(due) & (self.recipe.cold == "refuse")
+        cold &= (self._known(due, cold) == UNSAID).all(axis=1)
         served = due.for_users(due.users.arrow.filter(pa.array(~(too_few | cold))))
         return served, {COLD: int((cold & ~too_few).sum()), TOO_FEW: int(too_few.sum())}
 
-    def _pictures(self, history: Interactions) -> _Pictures:
+    def _known(self, history: Interactions, is_cold: npt.NDArray[np.bool_]) -> Codes:
+        """What is known of those users who are cold; -1 for all others."""
+        return np.where(is_cold[:, None], self.offer.known(history.users.arrow), np.int32(UNSAID))
+
+    def _cold(self, history: Interactions, known: Codes) -> Cold:
+        table = self.offer.table(history.users.arrow, known)
+        return "popular" if table is None else table
+
+    def _pictures(self, history: Interactions, known: Codes) -> _Pictures:
         """Pictures of users, one user after the other."""
         if self.recipe.share == "none":
-            return self._made(history)
-        sitters, place = self.sharing(history)
+            return self._made(history, known)
+        sitters, of_sitters, place = self.sharing(history, known)
         keys = sitters.users.arrow.to_pylist()
         kept = {key: self._kept[key] for key in keys if key in self._kept}
         missing = [key for key in keys if key not in kept]
         if missing:
-            made = self._made(sitters.for_users(missing))
+            rows = sitters.users.find(missing)
+            made = self._made(sitters.for_users(missing), of_sitters[rows])
             n = self.recipe.n_pictures
             kept |= {key: made.slice(i * n, n) for i, key in enumerate(missing)}
             if len(self._kept) < _MOST_KEPT:
                 self._kept.update(kept)
         return _Pictures.joined([kept[keys[i]] for i in place])
 
-    def _made(self, history: Interactions) -> _Pictures:
+    def _made(self, history: Interactions, known: Codes) -> _Pictures:
         recipe = self.recipe
         made = self.personalizer.imagine(
             None,
@@ -238,7 +275,7 @@ class Maker:
             guidance=recipe.guidance,
             diversity=recipe.diversity,
             likeness=recipe.likeness,
-            cold="popular",
+            cold=self._cold(history, known),
         )
         return _Pictures(
             self.encode(made.images),

@@ -23,11 +23,12 @@ class Recipe(BaseModel):
     guidance, diversity, likeness
         See `Personalizer.imagine`; None for what the bundle says.
     cold
-        Users without a usable history get what the shop's average user does, or are refused.
+        Users without a usable history, of whom nothing is known besides, get what the shop's
+        average user does, or are refused.
     share
         Who shares pictures, and the work for them: ``none``, users with the same ``history``, such
-        as all that are cold, or users whose tastes are near the same one of ``n_personas``
-        ``personas``, see `Personas`.
+        as all that are cold and of whom the same is known, or users whose tastes are near the same
+        one of ``n_personas`` ``personas``, see `Personas`.
     n_personas
         Tastes that are told apart where personas share pictures.
     since

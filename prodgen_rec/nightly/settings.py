@@ -53,8 +53,19 @@ class NightlySettings(BaseSettings):
     kernel
         What computes the pictures, see `prodgen_rec.imagery.kernel_of`: ``auto`` takes the fastest
         one here, and what a run was begun with where that goes on.
+    candidates
+        File of the items that lists may name, such as those in stock: CSV or Parquet with a column
+        ``item_id``, or one id on each line. All items of the bundle where None.
+    blocked
+        File of the items that nobody gets, such as recalled ones; with a column ``user_id``
+        beside, of the items that these users do not get.
+    users
+        Table of what is known of users: ``user_id`` and a column for each attribute that the bundle
+        has learned of, see `Personalizer.learn_newcomers`. Those without a usable history get a
+        preference by it.
     columns
-        The log's own names of columns by ours.
+        The files' own names of columns by ours. A name counts for the files that have such a
+        column, and for the log.
     max_bad_fraction
         Largest share of bad rows with which the log is still believed.
     keep
@@ -92,6 +103,9 @@ class NightlySettings(BaseSettings):
     kernel: Literal[
         "auto", "tensorflow-float32", "openvino-float32", "openvino-bf16", "openvino-bf16-prior"
     ] = "auto"
+    candidates: Path | None = None
+    blocked: Path | None = None
+    users: Path | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     max_bad_fraction: Share = 0.05
     keep: PositiveInt = 7

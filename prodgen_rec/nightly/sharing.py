@@ -16,8 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from prodgen_rec.ids import IdMap
 from prodgen_rec.interactions import Interactions
+from prodgen_rec.nightly.offer import Offer
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.personalizer import Personalizer
+from prodgen_rec.vocabulary import UNSAID, Codes
 
 _MOST_ITEMS = 100
 """Items in the history of a persona."""
@@ -30,32 +32,39 @@ class Sitters(NamedTuple):
     ----------
     histories
         Of those who sit for the pictures; chance comes from their ids.
+    known
+        int32 (n_sitters, n_attributes), what is known of those who have no history; see `Offer`.
     place
         int64 (n_users,), whose pictures each user gets.
     """
 
     histories: Interactions
+    known: Codes
     place: npt.NDArray[np.int64]
 
 
-Sharing = Callable[[Interactions], Sitters]
-"""From histories of users, on the items of the fit, to those of sitters."""
+Sharing = Callable[[Interactions, Codes], Sitters]
+"""From histories of users, on the items of the fit, and what is known of those who have none, int32
+(n_users, n_attributes), to sitters."""
 
 
-def sharing_of(recipe: Recipe, personalizer: Personalizer) -> Sharing:
+def sharing_of(recipe: Recipe, personalizer: Personalizer, offer: Offer) -> Sharing:
     """What a recipe says of sharing."""
     if recipe.share == "personas":
-        return Personas.fit(personalizer, recipe.n_personas, recipe.seed)
+        return Personas.fit(personalizer, recipe.n_personas, recipe.seed, offer)
     return by_history if recipe.share == "history" else by_user
 
 
-def by_user(histories: Interactions) -> Sitters:
+def by_user(histories: Interactions, known: Codes) -> Sitters:
     """Nobody shares."""
-    return Sitters(histories, np.arange(histories.n_users))
+    return Sitters(histories, known, np.arange(histories.n_users))
 
 
-def by_history(histories: Interactions) -> Sitters:
-    """Users with the same history share; chance comes from the history."""
+def by_history(histories: Interactions, known: Codes) -> Sitters:
+    """Users with the same history share; chance comes from the history.
+
+    Of those who have none, these share of whom the same is known.
+    """
     matrix = histories.matrix
     first: dict[str, int] = {}
     place = np.empty(histories.n_users, np.int64)
@@ -64,13 +73,16 @@ def by_history(histories: Interactions) -> Sitters:
         entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
         items = matrix.indices[entries].astype("<i8")
         evidence = matrix.data[entries].astype("<f4")
-        key = hashlib.sha256(items.tobytes() + evidence.tobytes()).hexdigest()
+        digest = hashlib.sha256(items.tobytes() + evidence.tobytes())
+        if (known[row] != UNSAID).any():
+            digest.update(b"known" + known[row].astype("<i4").tobytes())
+        key = digest.hexdigest()
         if key not in first:
             first[key] = len(sitters)
             sitters.append(row)
         place[row] = first[key]
     ids = IdMap(pa.array(list(first), pa.string()))
-    return Sitters(Interactions(ids, histories.items, matrix[sitters]), place)
+    return Sitters(Interactions(ids, histories.items, matrix[sitters]), known[sitters], place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +102,17 @@ class Personas:
         float32 (n_personas, d), of unit length.
     personalizer
         Folds users in.
+    offer
+        Says what is known of users without a history.
     """
 
     histories: Interactions
     directions: npt.NDArray[np.float32]
     personalizer: Personalizer
+    offer: Offer
 
     @classmethod
-    def fit(cls, personalizer: Personalizer, n: int, seed: int) -> Self:
+    def fit(cls, personalizer: Personalizer, n: int, seed: int, offer: Offer) -> Self:
         """Find personas among the users of the fit, at most n."""
         recommender = personalizer.recommender_
         fitted = recommender.interactions_
@@ -121,18 +136,18 @@ class Personas:
         ids = IdMap(pa.array([f"persona {i}" for i in range(n + 1)]))
         histories = Interactions(ids, fitted.items, matrix)
         vectors = personalizer.fold_in(histories).vectors[:n]
-        return cls(histories, _directions(vectors), personalizer)
+        return cls(histories, _directions(vectors), personalizer, offer)
 
-    def __call__(self, histories: Interactions) -> Sitters:
+    def __call__(self, histories: Interactions, known: Codes) -> Sitters:
         """The personas that users belong to."""
-        directions = _directions(self.personalizer.fold_in(histories).vectors)
+        table = self.offer.table(histories.users.arrow, known)
+        directions = _directions(self.personalizer.fold_in(histories, cold=table).vectors)
         # A product for each user: BLAS may round a row of a larger one by where it stands there.
         nearest = (directions[:, None] @ self.directions.T)[:, 0].argmax(axis=1)
         personas = np.where(directions.any(axis=1), nearest, len(self.directions))
         used, place = np.unique(personas, return_inverse=True)
-        return Sitters(
-            self.histories.for_users(self.histories.users.arrow.take(pa.array(used))), place
-        )
+        sitters = self.histories.for_users(self.histories.users.arrow.take(pa.array(used)))
+        return Sitters(sitters, np.full((len(used), known.shape[1]), UNSAID, np.int32), place)
 
 
 def _directions(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ from prodgen_rec.bundle import ABOUT
 from prodgen_rec.errors import BundleError, ConfigError, MissingExtraError
 from prodgen_rec.imagery.encoding import PictureEncoder
 from prodgen_rec.nightly.making import Maker
+from prodgen_rec.nightly.offer import Offer
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.nightly.sharing import sharing_of
 from prodgen_rec.personalizer import Personalizer
@@ -36,6 +37,8 @@ class Studio:
         How users are served.
     kind
         What computes the pictures, see `kernel_of`; ``auto`` takes the fastest one here.
+    offer
+        What lists may name, and what is known of users.
 
     Attributes
     ----------
@@ -53,6 +56,7 @@ class Studio:
     bundle: Path
     recipe: Recipe
     kind: Kind | Literal["auto"] = "auto"
+    offer: Offer = field(default_factory=Offer)
     personalizer: Personalizer = field(init=False)
     fingerprint: str = field(init=False)
 
@@ -105,8 +109,14 @@ class Studio:
             From which ages of events count.
         """
         personalizer = self.personalizer.drawing_with(self._kernel.model)
-        sharing = sharing_of(self.recipe, personalizer)
-        maker = Maker(personalizer, self.recipe, reference_time, sharing, self._encoder.encode)
+        maker = Maker(
+            personalizer,
+            self.recipe,
+            reference_time,
+            self.offer,
+            sharing_of(self.recipe, personalizer, self.offer),
+            self._encoder.encode,
+        )
         maker.warm_up()
         return maker
 

@@ -149,6 +149,11 @@ class Personalizer:
         """The fitted image model; asking for it loads TensorFlow."""
         return self._fitted().model
 
+    @property
+    def newcomers_(self) -> NewcomerTaste | None:
+        """What attributes of users say about their preference; None where nothing was learned."""
+        return self._fitted().newcomers
+
     def training_logs(self) -> dict[str, pd.DataFrame]:
         """Log of each training phase, empty after a load; see `Trainer.run`."""
         model = self._fitted().image_model
@@ -161,15 +166,16 @@ class Personalizer:
 
     # Serving ---------------------------------------------------------------------------
 
-    def fold_in(self, events: Any) -> UserVectors:
+    def fold_in(self, events: Any, *, cold: pd.DataFrame | None = None) -> UserVectors:
         """Preference vectors of the users of a log, known to the fit or not.
 
         They are what the fit would have found, with its item vectors held fixed; items that
-        the fit did not know are ignored.
+        the fit did not know are ignored. Users without a usable history have zeros, or a preference
+        by a table of what is known of them, as in `recommend`.
         """
-        recommender = self.recommender_
         history = self.interactions(events)
-        return UserVectors(history.users.ids, recommender.fold_in(history))
+        vectors = self._vectors(history, "popular" if cold is None else cold)
+        return UserVectors(history.users.ids, vectors)
 
     def is_cold(self, events: Any) -> npt.NDArray[np.bool_]:
         """Whether a user has no usable history, bool (n_users,), in the order of the ids.
@@ -435,7 +441,7 @@ class Personalizer:
             _check_cold(history, is_cold, cold)
         vectors = self.recommender_.fold_in(history)
         if isinstance(cold, pd.DataFrame):
-            newcomers = self._fitted().newcomers
+            newcomers = self.newcomers_
             if newcomers is None:
                 raise InputError(
                     "cold: a table of users came, and nothing was learned of their attributes; "

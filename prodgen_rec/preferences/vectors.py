@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class VectorRecommender(Recommender):
 
     user_vectors_: Vectors
     item_vectors_: Vectors
-    _index: _KeptIndex | None = None
+    _index: _KeptIndex | None = None  # one for all copies
 
     @abstractmethod
     def _learn_items(self, evidence: csr_array, features: csr_array) -> Vectors:
@@ -88,7 +89,7 @@ class VectorRecommender(Recommender):
                 f"vectors of shape {vectors.shape} came with {history.n_users} users; expected "
                 f"{expected}"
             )
-        self._index_of(np.ones(len(self.items_), np.bool_))  # made ready once for all copies
+        self._index = self._index or _KeptIndex()
         other = copy(self)
         other.interactions_, other.user_vectors_ = self._record(history), vectors
         return other
@@ -132,12 +133,8 @@ class VectorRecommender(Recommender):
 
     def _index_of(self, allowed: npt.NDArray[np.bool_]) -> ItemIndex:
         """Items that are allowed, to be searched; kept, because users come a few at a time."""
-        kept = self._index
-        if kept is None or kept.vectors is not self.item_vectors_ or (kept.mask != allowed).any():
-            kept = self._index = _KeptIndex(
-                self.item_vectors_, allowed.copy(), ItemIndex(self.item_vectors_, allowed)
-            )
-        return kept.items
+        self._index = self._index or _KeptIndex()
+        return self._index.of(self.item_vectors_, allowed)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"user_vectors": self.user_vectors_, "item_vectors": self.item_vectors_}
@@ -147,12 +144,18 @@ class VectorRecommender(Recommender):
         self.item_vectors_ = _of_length(len(self.items_), arrays["item_vectors"])
 
 
-class _KeptIndex(NamedTuple):
-    """An index, and what it is of."""
+@dataclass(eq=False)
+class _KeptIndex:
+    """The index that was needed last, and what it is of."""
 
-    vectors: Vectors
-    mask: npt.NDArray[np.bool_]
-    items: ItemIndex
+    _last: tuple[Vectors, npt.NDArray[np.bool_], ItemIndex] | None = None
+
+    def of(self, vectors: Vectors, allowed: npt.NDArray[np.bool_]) -> ItemIndex:
+        """Index of the items that are allowed."""
+        last = self._last  # another thread may put its own there meanwhile
+        if last is None or last[0] is not vectors or (last[1] != allowed).any():
+            last = self._last = vectors, allowed.copy(), ItemIndex(vectors, allowed)
+        return last[2]
 
 
 def _similar(

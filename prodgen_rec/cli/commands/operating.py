@@ -46,6 +46,34 @@ def nightly(
             show_default="the settings'",
         ),
     ] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the items that lists may name, such as those in stock: CSV, Parquet, or "
+            "one id a line.",
+            metavar="FILE",
+            show_default="all",
+        ),
+    ] = None,
+    blocked: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the items that nobody gets, such as recalled ones; or of pairs, user_id "
+            "and item_id, that are not to come together.",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of what is known of users, a CSV or Parquet file: user_id and the "
+            "attributes that the bundle has learned of. Those without a usable history get a "
+            "preference by it.",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
     date: Annotated[
         datetime | None,
         typer.Option(help="The night.", formats=["%Y-%m-%d"], show_default="today, UTC"),
@@ -159,6 +187,9 @@ def nightly(
         "bundle": bundle,
         "events": events,
         "to": to,
+        "candidates": candidates,
+        "blocked": blocked,
+        "users": users,
         "date": date.date() if date else None,
         "run_id": run_id,
         "recipe": {name: value for name, value in recipe.items() if value is not None} or None,

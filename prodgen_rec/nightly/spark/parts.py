@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from prodgen_rec.errors import BundleError, DeliveryError, ProdgenError
 from prodgen_rec.events import Events
 from prodgen_rec.nightly.documents import PartRecord
 from prodgen_rec.nightly.making import Maker
+from prodgen_rec.nightly.offer import Offer
 from prodgen_rec.nightly.recipe import Recipe
 from prodgen_rec.nightly.spark.answers import gave_up, packed, unpacked
 from prodgen_rec.nightly.spark.log import POSITION, SparkLog, share_of
@@ -47,7 +48,7 @@ class Order:
     ----------
     bundle
         Its folder, absolute.
-    fingerprint, recipe, kernel
+    fingerprint, recipe, kernel, offer
         See `Studio`.
     reference_time
         From which ages of events count.
@@ -58,6 +59,7 @@ class Order:
     recipe: Recipe
     kernel: str
     reference_time: datetime
+    offer: Offer = field(default_factory=Offer)
 
 
 @lru_cache(maxsize=1)
@@ -72,7 +74,7 @@ def maker_of(order: Order) -> Maker:
         The machine would compute other pictures.
     """
     kind = cast("Kind", order.kernel.split(" ")[0])
-    studio = Studio(order.bundle, order.recipe, kind)
+    studio = Studio(order.bundle, order.recipe, kind, order.offer)
     if studio.fingerprint != order.fingerprint:
         raise BundleError(
             f"{order.bundle} is another bundle on a worker of Spark than where the run was begun; "
@@ -118,7 +120,12 @@ def make_parts(studio: Studio, log: SparkLog, run: Run, finished: Callable[[int]
         Spark gave up.
     """
     order = Order(
-        studio.bundle.absolute(), studio.fingerprint, studio.recipe, studio.kernel, log.newest
+        studio.bundle.absolute(),
+        studio.fingerprint,
+        studio.recipe,
+        studio.kernel,
+        log.newest,
+        studio.offer,
     )
     context = log.rows.sparkSession.sparkContext
     early = context.accumulator([], _Appended())
