@@ -240,7 +240,9 @@ class ConditionalPrior:
         self.latent_mean = np.zeros(config.latent_size, np.float32)
         self.latent_scale = np.ones(config.latent_size, np.float32)
 
-        self.effect_tile = compiled(self._effect, fused=True)
+        # Not fused: nobody's taste, known beforehand, would be worked out in another way than a
+        # user's, and rounded differently, so that no taste would not be the same as none followed.
+        self.effect_tile = compiled(self._effect)
         self.walk_tile = compiled(self._walked, fused=True)
 
     @property
