@@ -45,7 +45,8 @@ class LocalEngine:
 
         Each CPU has a thread that takes a few users and does all there is to do for them, from the
         fold-in to the encoded bytes. Nothing waits for anything but the next users, so that all
-        CPUs are busy all the time, and no queue can grow.
+        CPUs are busy all the time, and no queue can grow. One more thread works where another
+        waits for the interpreter.
         """
         maker = studio.maker(log.newest)
         pending: deque[tuple[int, PendingPart]] = deque()
@@ -59,7 +60,7 @@ class LocalEngine:
             )
             finished(index)
 
-        with workers() as pool:
+        with workers(n_cpus() + 1) as pool:
             for index in run.missing:
                 pending.append((index, maker.begin(log.share(index, run.plan.n_parts), pool)))
                 while sum(len(part.blocks) for _, part in list(pending)[1:]) >= enough:
